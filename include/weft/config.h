@@ -1,0 +1,58 @@
+// What a user can set. Every field has a WEFT_* variable, listed in docs/environment.md; they are read once, by
+// from_environment(), and a value that makes no sense is refused with a message that names the variable.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "weft/status.h"
+
+namespace weft {
+
+enum class LogLevel : unsigned char { kError, kWarn, kInfo, kDebug };
+
+// Called from any thread, never from two at once. `message` has no trailing newline.
+using LogSink = std::function<void(LogLevel, const std::string& message)>;
+
+struct Config {
+  // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for exact
+  // names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if there is
+  // nothing else. WEFT_IF, or NCCL_SOCKET_IFNAME where WEFT_IF is unset.
+  std::string interfaces;
+  // WEFT_FAMILY: 0 both, 4 or 6. NCCL_SOCKET_FAMILY (AF_INET, AF_INET6) where it is unset.
+  int address_family = 0;
+  // Connections per interface pair. WEFT_PATHS_PER_PLANE, 1..16.
+  int paths_per_plane = 4;
+  // Limit on all paths of one connection. WEFT_MAX_PATHS, 1..64.
+  int max_paths = 16;
+  // Largest piece of a message that one path carries. WEFT_CHUNK_BYTES, 16 KiB..16 MiB.
+  std::size_t chunk_bytes = 512 * 1024;
+  // How long every path to a peer may be silent while requests are pending before they fail (I5).
+  // WEFT_TIMEOUT_MS, 100..3600000.
+  std::chrono::milliseconds peer_timeout{2000};
+  // Shortest silence after which a path with unacknowledged data is left for another. WEFT_PATH_TIMEOUT_MS, 2..10000.
+  std::chrono::milliseconds path_timeout{15};
+  // Time that connect() has to reach the listener. WEFT_CONNECT_TIMEOUT_MS, 100..3600000.
+  std::chrono::milliseconds connect_timeout{30000};
+  // Shared by all processes of a job; a process that does not know it cannot join. Empty: not asked for.
+  // WEFT_SECRET.
+  std::string secret;
+  // Also protect payloads with CRC32C; headers always are. WEFT_CHECKSUM=0|1.
+  bool payload_checksum = false;
+  // File to which counters are written when a context closes and at every stats_interval. "%p" is the
+  // process id, "%h" the host name. Empty: none. WEFT_STATS_FILE, WEFT_STATS_INTERVAL_MS (0: only at close).
+  std::string stats_file;
+  std::chrono::milliseconds stats_interval{1000};
+  // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.
+  LogLevel log_level = LogLevel::kWarn;
+
+  // Reads the environment. Refuses unknown WEFT_* names too: a typing error is found at the start, not in a graph.
+  static Result<Config> from_environment();
+  // Checks ranges; from_environment() has called it already.
+  Status validate() const;
+};
+
+}  // namespace weft

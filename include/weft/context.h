@@ -1,0 +1,63 @@
+// The process's place on the fabric: its devices, listening sockets and housekeeping thread. Usually one a process.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weft/config.h"
+#include "weft/connection.h"
+#include "weft/status.h"
+
+namespace weft {
+
+// One plane as this process sees it: a network interface and one of its addresses.
+struct Device {
+  std::string name;      // eth0
+  std::string address;   // without a port
+  int speed_mbps = 0;    // as the kernel says; 10000 where it does not
+  std::string pci_path;  // realpath of /sys/class/net/NAME/device; empty for virtual ones
+};
+
+// How to reach a listener; a plain value to be carried to the connecting process by any means. Stable across the
+// calls of one connect attempt.
+struct Address {
+  static constexpr std::size_t kBytes = 112;
+  std::array<std::byte, kBytes> bytes{};
+};
+
+// Waits for connections to one Address. accept() never blocks: an empty pointer means "not yet, call again".
+// A connection that is half open when the Listener is destroyed is reclaimed by the Context. Connections outlive it.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual const Address& address() const = 0;
+  virtual Result<std::unique_ptr<Connection>> accept() = 0;
+};
+
+// A connection being set up. poll() never blocks: an empty pointer means "not yet, call again".
+class Connector {
+ public:
+  virtual ~Connector() = default;
+  virtual Result<std::unique_ptr<Connection>> poll() = 0;
+};
+
+class Context {
+ public:
+  // Chooses interfaces and starts the housekeeping thread. `log` may be empty.
+  static Result<std::unique_ptr<Context>> create(const Config& config, LogSink log);
+  // Every Connection, Listener and Connector must be gone before. Joins the housekeeping thread.
+  virtual ~Context() = default;
+
+  virtual const Config& config() const = 0;
+  virtual const std::vector<Device>& devices() const = 0;
+  virtual Result<std::unique_ptr<Listener>> listen() = 0;
+  virtual Result<std::unique_ptr<Connector>> connect(const Address& address) = 0;
+  // The counters of all connections as JSON text, as written to config().stats_file.
+  virtual std::string statistics_json() const = 0;
+};
+
+}  // namespace weft
