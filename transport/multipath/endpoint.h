@@ -1,0 +1,220 @@
+// One end of a connection as a pure state machine: requests, credit, chunks, path choice, failover, revival
+// and deadlines. It has no socket, clock, thread or random source: the driver (transport/engine with a
+// backend, or transport/sim) tells it what happened and when, and asks it what to send and what to do.
+//
+//   handle_*, path_*, tick      what happened
+//   poll_transmit, poll_action  what to do about it; call both until they return false, after every input
+//
+// How a failed path is settled (docs/transport.md has the reasons): the end that notices fences the path
+// (nothing lands there any more) and sends the peer, over any other path or the path's next incarnation, a
+// *path-down* with the final account of what had landed. The peer fences too and answers with its own
+// account. Each end then sends again exactly the chunks that the other's account lacks. So no chunk ever
+// lands twice, no late copy can meet a reused buffer, and a message is complete when its chunks are there.
+//
+// Threads: none of its own; one caller at a time. Nothing allocates after construction.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "transport/multipath/credit.h"
+#include "transport/multipath/frame.h"
+#include "transport/multipath/messages.h"
+#include "transport/multipath/path.h"
+#include "transport/multipath/path_choice.h"
+#include "transport/multipath/types.h"
+#include "weft/connection.h"
+
+namespace weft::multipath {
+
+struct EndpointConfig {
+  std::vector<PlaneId> path_planes;      // one element a path
+  bool connects = false;                 // this end reconnects failed paths; the other accepts
+  std::size_t chunk_bytes = 512 * 1024;  // a power of two; equal at both ends
+  Duration peer_timeout = std::chrono::seconds(2);
+  Duration path_timeout = std::chrono::milliseconds(15);
+  Duration first_backoff = std::chrono::milliseconds(10);
+  Duration largest_backoff = std::chrono::milliseconds(400);
+  std::uint32_t good_probes_needed = 3;
+};
+
+// A frame to put on a path. `payload` points to header.length bytes of the caller's send buffer.
+struct Transmission {
+  PathId path{};
+  FrameHeader header;
+  const std::byte* payload = nullptr;
+};
+
+enum class ActionKind : std::uint8_t {
+  kFence,       // let nothing land from this path any more and send nothing on it; then call path_fenced()
+  kReconnect,   // connect it anew with `incarnation`; then call path_connected() or reconnect_failed()
+  kLost,        // news for the log: the path failed for `reason`
+  kRevived,     // news for the log: the path is in use again
+  kFailed,      // news for the log: every path was silent for the peer timeout; all requests have failed
+  kPeerClosed,  // news for the log: the peer closed the connection
+};
+struct Action {
+  ActionKind kind{};
+  PathId path{};
+  Incarnation incarnation{};
+  LossReason reason{};
+};
+
+// Where a data frame's payload goes.
+enum class LandingVerdict : std::uint8_t { kPlace, kDiscard, kProtocolError };
+struct Landing {
+  LandingVerdict verdict = LandingVerdict::kDiscard;
+  std::byte* at = nullptr;      // header.length bytes, where verdict is kPlace
+  const char* error = nullptr;  // what the peer did wrong
+};
+
+class Endpoint {
+ public:
+  explicit Endpoint(const EndpointConfig& config);
+
+  // Requests. See weft/connection.h.
+  RequestId post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag);
+  RequestId post_receive(TimePoint now, std::byte* data, std::uint64_t capacity, std::uint32_t tag);
+  // Whether a request is done; if so it is forgotten.
+  Completion take_completion(RequestId request);
+  bool has_pending_requests() const { return pending_requests_ != 0; }
+
+  // Paths. False from path_connected(): this incarnation is dead already; close it.
+  bool path_connected(PathId path, Incarnation incarnation, TimePoint now);
+  void reconnect_failed(PathId path, TimePoint now);
+  // The connection of a path broke, and the backend has fenced it already.
+  void path_lost(PathId path, Incarnation incarnation, LossReason reason, TimePoint now);
+  void path_fenced(PathId path, TimePoint now);
+  void path_blocked(PathId path) { paths_[index(path)].writable = false; }
+  void path_writable(PathId path) { paths_[index(path)].writable = true; }
+  // The path moves bytes although no frame has come (a large chunk on a slow path).
+  void path_progressed(PathId path, TimePoint now);
+  // Administration (MRC's DENIED). The last usable path cannot be denied: false.
+  bool set_denied(PathId path, bool denied);
+
+  // A control frame arrived, or the header of a data frame whose payload is `landing`. Null: all is well;
+  // else what the peer did wrong, and the driver calls path_lost(kProtocolError).
+  const char* handle_frame(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
+  Landing data_begins(PathId path, Incarnation incarnation, const FrameHeader& header) const;
+  const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
+
+  void tick(TimePoint now);
+  // Feedback that waited for a data frame to travel with goes out by itself.
+  void flush_feedback() { control_mask_ |= feedback_mask_; }
+  void close(TimePoint now);  // says goodbye on every path
+
+  bool poll_transmit(TimePoint now, Transmission& out);
+  bool poll_action(Action& out);
+  bool wants_to_transmit() const;
+  // A path that is silent for so long that its kernel or NIC should be asked whether it moves bytes.
+  bool is_suspicious(PathId path, TimePoint now) const;
+
+  std::span<const Path> paths() const { return {paths_.data(), paths_.size()}; }
+  bool failed() const { return failed_; }
+  bool peer_closed() const { return peer_closed_; }
+  Duration silence(TimePoint now) const { return now - heard_any_; }
+  std::uint64_t stalls() const { return stalls_; }
+  Duration longest_stall() const { return longest_stall_; }
+  std::uint64_t messages_sent() const { return messages_sent_; }
+  std::uint64_t messages_received() const { return messages_received_; }
+  std::uint64_t duplicates_discarded() const { return duplicates_discarded_; }
+
+ private:
+  struct Resend {
+    std::uint16_t send_slot = 0;
+    std::uint32_t chunk = 0;
+    TimePoint stalled_since{};
+  };
+
+  // endpoint_requests.cc
+  void bind(std::uint16_t send_slot, const Credit& credit);
+  void match_credit();
+  std::uint8_t choose_chunk_shift(std::uint64_t bytes) const;
+  void complete_send(SendMessage& send, StatusCode result);
+  void complete_receive(ReceiveMessage& receive, StatusCode result);
+  void fail_all(StatusCode code);
+
+  // endpoint_receive.cc
+  ReceiveMessage* find_receive(const FrameHeader& header);
+  const char* apply_feedback(Path& path, const FrameHeader& header, TimePoint now);
+  void acknowledge_next(Path& path, TimePoint now);
+  void credit_chunk(const OutstandingFrame& frame);
+  const char* handle_credit(const FrameHeader& header);
+  void owe_feedback(PathId path, std::uint64_t bytes);
+
+  // endpoint_failover.cc
+  void declare_bad(PathId path, LossReason reason, bool fenced, TimePoint now);
+  const char* handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now);
+  void settle(PathId path, TimePoint now);
+  void resolve_outstanding(Path& path, TimePoint now);
+  void consider_trust(PathId path, TimePoint now);
+  void tick_path(PathId path, TimePoint now);
+  Duration silence_limit(const Path& path) const;
+  bool peer_is_alive_elsewhere(PathId path, TimePoint since) const;
+  void ask_others(PathId path, TimePoint since);
+  void consider_goodbye(PathId path);
+  void repeat_control(TimePoint now);
+  void push_action(ActionKind kind, PathId path, LossReason reason);
+
+  // endpoint_transmit.cc
+  bool transmit_global_control(TimePoint now, Transmission& out);
+  bool transmit_path_control(TimePoint now, Transmission& out);
+  bool transmit_data(TimePoint now, Transmission& out);
+  std::optional<PathId> control_path();
+  void stamp(PathId path, FrameHeader& header);
+  void emit_chunk(PathId path, std::uint16_t slot, std::uint32_t chunk, bool resent, TimePoint now,
+                  Transmission& out);
+  void pop_resend();
+
+  EndpointConfig config_;
+  std::vector<Path> paths_;
+  std::size_t planes_ = 1;
+  PathChooser chooser_;
+
+  std::vector<SendMessage> sends_;
+  std::vector<ReceiveMessage> receives_;
+  SlotList free_sends_;
+  SlotList unbound_;       // sends without a credit, in order of posting
+  SlotList transmitting_;  // bound sends with chunks that no path has, in order
+  CreditStore credits_;
+  std::uint64_t queued_bytes_ = 0;  // of `transmitting_` and `resends_`
+  std::uint64_t next_receive_ = 0;
+  std::uint64_t credits_sent_ = 0;  // receives below this were announced; steps back to announce them again
+  std::uint64_t credits_ever_sent_ = 0;  // the furthest that it has been
+  std::uint64_t credits_confirmed_ = 0;  // the peer has seen these
+  std::size_t pending_requests_ = 0;
+  TimePoint pending_since_{};  // since when there has been a pending request without a break
+
+  std::vector<Resend> resends_;  // a ring; its capacity is all that can be outstanding
+  std::size_t resend_first_ = 0;
+  std::size_t resend_count_ = 0;
+
+  std::vector<Action> actions_;  // a ring
+  std::size_t action_first_ = 0;
+  std::size_t action_count_ = 0;
+
+  std::uint64_t control_mask_ = 0;   // paths with a control frame to send now
+  std::uint64_t feedback_mask_ = 0;  // paths that owe feedback for data; it goes out when the driver is idle
+  std::uint64_t lazy_feedback_mask_ =
+      0;                         // paths that owe feedback for credit; it goes out with the next tick
+  std::uint64_t down_mask_ = 0;  // paths whose path-down or confirmation is to be sent over some other path
+  TimePoint last_repeat_{};
+  std::uint64_t credits_sent_at_last_repeat_ = 0;
+  TimePoint heard_any_{};
+  std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
+  bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
+  bool failed_ = false;
+  bool peer_closed_ = false;
+
+  std::uint64_t stalls_ = 0;
+  Duration longest_stall_{};
+  std::uint64_t messages_sent_ = 0;
+  std::uint64_t messages_received_ = 0;
+  std::uint64_t duplicates_discarded_ = 0;
+};
+
+}  // namespace weft::multipath

@@ -1,0 +1,338 @@
+// Paths that come, fail, are settled and come back; deadlines and probes.
+#include <algorithm>
+#include <cassert>
+
+#include "transport/multipath/endpoint.h"
+#include "transport/multipath/planted_bug.h"
+
+namespace weft::multipath {
+namespace {
+
+constexpr std::uint64_t mask_of(PathId path) {
+  return std::uint64_t{1} << index(path);
+}
+
+constexpr Duration kProbeInterval = std::chrono::milliseconds(2);
+constexpr Duration kRepeatInterval = std::chrono::milliseconds(20);
+constexpr Duration kRttUnknownLimit = std::chrono::milliseconds(100);
+constexpr Duration kProvenGood = std::chrono::seconds(1);
+
+bool landed(std::uint32_t sequence, std::uint32_t in_order, std::uint64_t beyond) {
+  std::int32_t ahead = serial_distance(in_order, sequence);
+  if (ahead < 0) return true;
+  if (planted(Bug::kIgnoresAccountMask)) return false;
+  return ahead > 0 && ahead < static_cast<std::int32_t>(kPathWindowFrames) && ((beyond >> (ahead - 1)) & 1);
+}
+
+}  // namespace
+
+void Endpoint::push_action(ActionKind kind, PathId path, LossReason reason) {
+  if (action_count_ == actions_.size())
+    return;  // news only: orders are at most two a path and are taken at once
+  actions_[(action_first_ + action_count_++) % actions_.size()] = {kind, path,
+                                                                   paths_[index(path)].incarnation, reason};
+}
+
+bool Endpoint::poll_action(Action& out) {
+  if (action_count_ == 0) return false;
+  out = actions_[action_first_];
+  action_first_ = (action_first_ + 1) % actions_.size();
+  --action_count_;
+  return true;
+}
+
+bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
+  Path& path = paths_[index(id)];
+  if (number(incarnation) < path.dead_before || path.fence_pending) return false;
+  if (path.connected) {
+    if (number(incarnation) <= number(path.incarnation)) return false;
+    declare_bad(id, LossReason::kReplaced, true, now);
+  }
+  path.begin(incarnation, now);
+  path.last_attempt = std::max(path.last_attempt, number(incarnation));
+  heard_any_ = now;
+  for (Path& any : paths_)
+    if (any.down.to_tell) any.down.to_send = true;
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    if (paths_[i].down.to_send) down_mask_ |= mask_of(static_cast<PathId>(i));
+  consider_trust(id, now);
+  return true;
+}
+
+void Endpoint::reconnect_failed(PathId id, TimePoint now) {
+  Path& path = paths_[index(id)];
+  path.reconnecting = false;
+  path.reconnect_at = now + path.backoff;
+  path.backoff = std::min(path.backoff * 2, config_.largest_backoff);
+}
+
+void Endpoint::path_lost(PathId id, Incarnation incarnation, LossReason reason, TimePoint now) {
+  Path& path = paths_[index(id)];
+  if (path.connected && path.incarnation == incarnation) declare_bad(id, reason, true, now);
+}
+
+void Endpoint::path_fenced(PathId id, TimePoint now) {
+  if (paths_[index(id)].fence_pending) settle(id, now);
+}
+
+void Endpoint::path_progressed(PathId id, TimePoint now) {
+  Path& path = paths_[index(id)];
+  if (!path.connected) return;
+  path.last_heard = now;
+  heard_any_ = now;
+}
+
+bool Endpoint::set_denied(PathId id, bool denied) {
+  Path& path = paths_[index(id)];
+  if (!denied) {
+    if (path.state == PathState::kDenied)
+      path.state = path.trusted ? PathState::kGood : PathState::kAssumedBad;
+    return true;
+  }
+  bool another = std::any_of(paths_.begin(), paths_.end(),
+                             [&](const Path& other) { return &other != &path && other.usable(); });
+  if (!another) return false;
+  path.state = PathState::kDenied;
+  return true;
+}
+
+void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint now) {
+  Path& path = paths_[index(id)];
+  assert(path.connected);
+  bool proven = path.trusted && now - path.trusted_since > kProvenGood;
+  path.stalled_since = path.is_waiting() ? std::max(path.last_heard, path.waiting_since) : now;
+  path.connected = path.writable = path.trusted = false;
+  if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
+  path.last_loss = reason;
+  ++path.failures;
+  path.dead_before = number(path.incarnation) + 1;
+  path.probe_in_flight = 0;
+  path.probe_due = false;
+  path.reply_due = 0;
+  path.feedback_due = false;
+  control_mask_ &= ~mask_of(id);
+  feedback_mask_ &= ~mask_of(id);
+  lazy_feedback_mask_ &= ~mask_of(id);
+  goodbye_mask_ &= ~mask_of(id);
+  path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
+  path.reconnect_at = now + path.backoff;
+  if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
+
+  // Whatever control frame was on it may be lost.
+  if (!planted(Bug::kNeverRepeatsCredit)) credits_sent_ = credits_confirmed_;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (paths_[i].down.to_tell && !planted(Bug::kNeverRepeatsPathDown)) {
+      paths_[i].down.to_send = true;
+      down_mask_ |= mask_of(static_cast<PathId>(i));
+    }
+  }
+  push_action(ActionKind::kLost, id, reason);
+  if (planted(Bug::kSkipsFence)) fenced = true;
+  path.fence_pending = !fenced;
+  if (fenced) {
+    settle(id, now);
+  } else {
+    push_action(ActionKind::kFence, id, reason);
+  }
+  if (goodbye_seen_) consider_goodbye(id);
+}
+
+// Nothing lands from the path any more: the account of what did is final.
+void Endpoint::settle(PathId id, TimePoint now) {
+  Path& path = paths_[index(id)];
+  path.fence_pending = false;
+  DownState& down = path.down;
+  down.dead_through = number(path.incarnation);
+  if (path.received_in_order != 0 || path.received_beyond != 0) {
+    down.account_incarnation = number(path.incarnation);
+    down.account_in_order = path.received_in_order;
+    down.account_beyond = path.received_beyond;
+  }
+  down.to_tell = down.to_send = true;
+  down_mask_ |= mask_of(id);
+  resolve_outstanding(path, now);
+}
+
+const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now) {
+  if (header.slot >= paths_.size()) return "a path-down for a path that does not exist";
+  PathId id = static_cast<PathId>(header.slot);
+  Path& path = paths_[header.slot];
+  DownState& down = path.down;
+  if (id == arrived_on && header.epoch >= number(path.incarnation))
+    return "a path-down sent over the dead path itself";
+  if (header.account_incarnation > header.epoch)
+    return "a path-down whose account is of a living incarnation";
+  down.confirm_due = true;
+  down_mask_ |= mask_of(id);
+  if (down.peer_told && header.epoch <= down.peer_dead_through) return nullptr;  // repeated
+  down.peer_told = true;
+  down.peer_dead_through = header.epoch;
+  down.peer_account_incarnation = header.account_incarnation;
+  down.peer_in_order = header.path_sequence;
+  down.peer_beyond = header.offset;
+  path.dead_before = std::max(path.dead_before, header.epoch + 1);
+  if (path.connected && number(path.incarnation) <= header.epoch) {
+    declare_bad(id, LossReason::kPeerSaidSo, false, now);
+  } else {
+    resolve_outstanding(path, now);
+  }
+  return nullptr;
+}
+
+// Sends again what the peer's account lacks, as soon as it is here and our own fence stands (until then the
+// backend may still read the send buffers).
+void Endpoint::resolve_outstanding(Path& path, TimePoint now) {
+  const DownState& down = path.down;
+  bool blind = planted(Bug::kResendsWithoutAccount);
+  if (!path.unresolved || path.fence_pending) return;
+  if (!blind && (!down.peer_told || down.peer_dead_through < number(path.sending_incarnation))) return;
+  bool about_these = down.peer_told && down.peer_account_incarnation == number(path.sending_incarnation);
+  if (planted(Bug::kAccountOfOtherIncarnation)) about_these = true;
+  if (blind) about_these = false;
+  std::uint32_t in_order = about_these ? down.peer_in_order : 0;
+  std::uint64_t beyond = about_these ? down.peer_beyond : 0;
+  bool lost_any = false;
+  for (; path.acknowledged != path.next_sequence; ++path.acknowledged) {
+    const OutstandingFrame& frame = path.outstanding[path.acknowledged % kPathWindowFrames];
+    SendMessage& send = sends_[frame.send_slot];
+    if (send.state != RequestState::kPending) continue;
+    if (about_these && landed(path.acknowledged, in_order, beyond)) {
+      credit_chunk(frame);
+      continue;
+    }
+    if (planted(Bug::kForgetsOutstandingChunks)) continue;
+    lost_any = true;
+    ++path.chunks_resent;
+    queued_bytes_ += frame.length;
+    assert(resend_count_ < resends_.size());
+    resends_[(resend_first_ + resend_count_++) % resends_.size()] = {frame.send_slot, frame.chunk,
+                                                                     path.stalled_since};
+  }
+  path.bytes_in_flight = 0;
+  path.unresolved = false;
+  if (lost_any) ++stalls_;
+  consider_trust(static_cast<PathId>(&path - paths_.data()), now);
+}
+
+// A path is used when it is connected, nothing that it carried before is in doubt, and, if it has failed
+// before, it has answered enough probes.
+void Endpoint::consider_trust(PathId id, TimePoint now) {
+  Path& path = paths_[index(id)];
+  if (!path.connected || path.trusted || path.unresolved) return;
+  if (path.failures != 0 && path.good_probes < config_.good_probes_needed) return;
+  path.trusted = true;
+  path.trusted_since = now;
+  path.begin_sending();
+  if (path.state != PathState::kDenied) path.state = PathState::kGood;
+  if (path.failures != 0) {
+    ++path.revivals;
+    push_action(ActionKind::kRevived, id, path.last_loss);
+  }
+}
+
+// The peer has closed when every path that still stands has said so: each says it behind its last
+// acknowledgements.
+void Endpoint::consider_goodbye(PathId id) {
+  if (peer_closed_) return;
+  for (const Path& path : paths_)
+    if (path.connected && !path.said_goodbye) return;
+  peer_closed_ = true;
+  fail_all(StatusCode::kPeerLost);
+  push_action(ActionKind::kPeerClosed, id, LossReason::kClosed);
+}
+
+void Endpoint::close(TimePoint) {
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    if (paths_[i].connected) goodbye_mask_ |= mask_of(static_cast<PathId>(i));
+  flush_feedback();
+  control_mask_ |= goodbye_mask_;
+}
+
+Duration Endpoint::silence_limit(const Path& path) const {
+  if (path.smallest_rtt == Duration::max()) return std::max(config_.path_timeout, kRttUnknownLimit);
+  return std::max(config_.path_timeout, 4 * path.smallest_rtt);
+}
+
+bool Endpoint::is_suspicious(PathId id, TimePoint now) const {
+  const Path& path = paths_[index(id)];
+  if (!path.connected || !path.is_waiting()) return false;
+  return now - std::max(path.waiting_since, path.last_heard) > config_.path_timeout / 4;
+}
+
+bool Endpoint::peer_is_alive_elsewhere(PathId id, TimePoint since) const {
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    if (i != index(id) && paths_[i].connected && paths_[i].last_heard > since) return true;
+  return false;
+}
+
+// A silent path and a silent peer look the same; only another path that answers tells them apart.
+void Endpoint::ask_others(PathId id, TimePoint since) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    Path& other = paths_[i];
+    if (i == index(id) || !other.connected || other.probe_in_flight != 0 || other.last_heard > since)
+      continue;
+    other.probe_due = true;
+    control_mask_ |= mask_of(static_cast<PathId>(i));
+  }
+}
+
+void Endpoint::tick_path(PathId id, TimePoint now) {
+  Path& path = paths_[index(id)];
+  if (!path.connected) {
+    if (!config_.connects || path.reconnecting || path.fence_pending || now < path.reconnect_at) return;
+    if (goodbye_seen_ || planted(Bug::kNeverRevives)) return;
+    path.reconnecting = true;
+    path.last_attempt = std::max(path.last_attempt + 1, path.dead_before);
+    push_action(ActionKind::kReconnect, id, path.last_loss);
+    actions_[(action_first_ + action_count_ - 1) % actions_.size()].incarnation =
+        static_cast<Incarnation>(path.last_attempt);
+    return;
+  }
+  bool probing = !path.trusted && path.failures != 0 && now - path.last_probe >= kProbeInterval;
+  bool heartbeat =
+      pending_requests_ != 0 && !path.is_waiting() && now - path.last_heard > config_.peer_timeout / 8;
+  if ((probing || heartbeat) && path.probe_in_flight == 0) {
+    path.probe_due = true;
+    control_mask_ |= mask_of(id);
+  }
+  if (!path.is_waiting() || planted(Bug::kTrustsDeadPaths)) return;
+  TimePoint since = std::max(path.waiting_since, path.last_heard);
+  Duration limit = silence_limit(path);
+  if (now - since > limit / 2) ask_others(id, since + limit / 2);
+  bool proven_dead = now - since > limit && peer_is_alive_elsewhere(id, since + limit / 2);
+  // Without proof a path is left only late: a new connection may find a way where the old one waits for a
+  // retransmission timer that has backed off.
+  if (proven_dead || now - since > std::max(config_.peer_timeout / 4, 2 * limit)) {
+    declare_bad(id, LossReason::kSilent, false, now);
+  }
+}
+
+// Control frames that were not confirmed since the last round are taken for lost.
+void Endpoint::repeat_control(TimePoint now) {
+  if (now - last_repeat_ < kRepeatInterval) return;
+  last_repeat_ = now;
+  if (credits_confirmed_ < credits_sent_at_last_repeat_ && !planted(Bug::kNeverRepeatsCredit)) {
+    credits_sent_ = credits_confirmed_;
+  }
+  credits_sent_at_last_repeat_ = credits_sent_;
+  if (planted(Bug::kNeverRepeatsPathDown)) return;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!paths_[i].down.to_tell) continue;
+    paths_[i].down.to_send = true;
+    down_mask_ |= mask_of(static_cast<PathId>(i));
+  }
+}
+
+void Endpoint::tick(TimePoint now) {
+  if (failed_ || peer_closed_) return;
+  for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
+  control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
+  repeat_control(now);
+  if (pending_requests_ != 0 && now - std::max(heard_any_, pending_since_) > config_.peer_timeout) {
+    failed_ = true;
+    fail_all(StatusCode::kPeerLost);
+    push_action(ActionKind::kFailed, static_cast<PathId>(0), LossReason::kSilent);
+  }
+}
+
+}  // namespace weft::multipath

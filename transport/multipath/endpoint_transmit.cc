@@ -1,0 +1,186 @@
+// What to send next, and on which path.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "transport/multipath/endpoint.h"
+#include "transport/multipath/planted_bug.h"
+
+namespace weft::multipath {
+namespace {
+
+constexpr std::uint64_t mask_of(PathId path) {
+  return std::uint64_t{1} << index(path);
+}
+
+}  // namespace
+
+bool Endpoint::wants_to_transmit() const {
+  return control_mask_ != 0 || down_mask_ != 0 || credits_sent_ < next_receive_ || resend_count_ != 0 ||
+         !transmitting_.empty();
+}
+
+bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
+  if (failed_ || !wants_to_transmit()) return false;
+  out.payload = nullptr;
+  out.header = {};
+  return transmit_global_control(now, out) || transmit_path_control(now, out) ||
+         (!peer_closed_ && transmit_data(now, out));
+}
+
+// Every frame carries feedback for its path, so whatever goes out pays what the path owes.
+void Endpoint::stamp(PathId id, FrameHeader& header) {
+  Path& path = paths_[index(id)];
+  header.path_acknowledged = path.received_in_order;
+  header.credit_seen = static_cast<std::uint32_t>(credits_.seen());
+  path.feedback_due = false;
+  path.unacknowledged_bytes = 0;
+  path.unacknowledged_frames = 0;
+  feedback_mask_ &= ~mask_of(id);
+  lazy_feedback_mask_ &= ~mask_of(id);
+  if (path.reply_due == 0 && !path.probe_due && !(goodbye_mask_ & mask_of(id))) control_mask_ &= ~mask_of(id);
+}
+
+// Control frames that belong to no path in particular travel with the next message; failing a usable path, on
+// any that is connected.
+std::optional<PathId> Endpoint::control_path() {
+  if (auto path = chooser_.for_small(paths_, 0)) return path;
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    if (paths_[i].connected && paths_[i].writable) return static_cast<PathId>(i);
+  return std::nullopt;
+}
+
+bool Endpoint::transmit_global_control(TimePoint, Transmission& out) {
+  if (down_mask_ == 0 && credits_sent_ == next_receive_) return false;
+  auto path = control_path();
+  if (!path) return false;
+  out.path = *path;
+  if (down_mask_ != 0) {
+    std::size_t about = static_cast<std::size_t>(std::countr_zero(down_mask_));
+    DownState& down = paths_[about].down;
+    out.header.slot = static_cast<std::uint16_t>(about);
+    if (down.confirm_due) {
+      out.header.type = FrameType::kPathDownConfirm;
+      out.header.epoch = down.peer_dead_through;
+      down.confirm_due = false;
+    } else {
+      out.header.type = FrameType::kPathDown;
+      out.header.epoch = down.dead_through;
+      out.header.account_incarnation = down.account_incarnation;
+      out.header.path_sequence = down.account_in_order;
+      out.header.offset = down.account_beyond;
+      down.to_send = false;
+    }
+    if (!down.confirm_due && !down.to_send) down_mask_ &= ~(std::uint64_t{1} << about);
+  } else {
+    const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
+    out.header.type = FrameType::kClearToSend;
+    out.header.slot = static_cast<std::uint16_t>(credits_sent_ % kSlots);
+    out.header.epoch = static_cast<std::uint32_t>(credits_sent_ / kSlots);
+    out.header.tag = receive.tag;
+    out.header.message_bytes = receive.capacity;
+    credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
+  }
+  stamp(*path, out.header);
+  return true;
+}
+
+bool Endpoint::transmit_path_control(TimePoint now, Transmission& out) {
+  for (std::uint64_t rest = control_mask_; rest != 0; rest &= rest - 1) {
+    PathId id = static_cast<PathId>(std::countr_zero(rest));
+    Path& path = paths_[index(id)];
+    if (!path.connected) {
+      control_mask_ &= ~mask_of(id);
+      continue;
+    }
+    if (!path.writable) continue;
+    out.path = id;
+    if (path.reply_due != 0) {
+      out.header.type = FrameType::kProbeReply;
+      out.header.path_sequence = std::exchange(path.reply_due, 0u);
+    } else if (path.probe_due) {
+      path.probe_due = false;
+      if (!path.is_waiting()) path.waiting_since = now;
+      path.probe_in_flight = path.next_probe;
+      path.next_probe = path.next_probe == ~0u ? 1 : path.next_probe + 1;
+      path.last_probe = now;
+      out.header.type = FrameType::kProbe;
+      out.header.path_sequence = path.probe_in_flight;
+    } else if (goodbye_mask_ & mask_of(id)) {
+      goodbye_mask_ &= ~mask_of(id);
+      out.header.type = FrameType::kGoodbye;
+    } else {
+      out.header.type = FrameType::kFeedback;
+    }
+    stamp(id, out.header);
+    return true;
+  }
+  return false;
+}
+
+void Endpoint::pop_resend() {
+  resend_first_ = (resend_first_ + 1) % resends_.size();
+  --resend_count_;
+}
+
+bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
+  while (resend_count_ != 0) {
+    const Resend& resend = resends_[resend_first_];
+    const SendMessage& send = sends_[resend.send_slot];
+    if (send.state != RequestState::kPending) {  // failed with the connection; its slot waits for the caller
+      pop_resend();
+      continue;
+    }
+    auto path = chooser_.for_chunk(paths_, send.chunk_length(resend.chunk), queued_bytes_);
+    if (!path) return false;
+    longest_stall_ = std::max(longest_stall_, now - resend.stalled_since);
+    emit_chunk(*path, resend.send_slot, resend.chunk, true, now, out);
+    pop_resend();
+    return true;
+  }
+  if (transmitting_.empty()) return false;
+  std::uint16_t slot = transmitting_.front();
+  SendMessage& send = sends_[slot];
+  std::uint32_t length = send.chunk_length(send.next_chunk);
+  auto path = send.chunks == 1 ? chooser_.for_small(paths_, length)
+                               : chooser_.for_chunk(paths_, length, queued_bytes_);
+  if (!path) return false;
+  emit_chunk(*path, slot, send.next_chunk, false, now, out);
+  if (++send.next_chunk == send.chunks) {
+    transmitting_.remove(slot);
+    chooser_.rotate_past(*path, paths_.size());
+    if (planted(Bug::kSendsCompleteUnacknowledged)) complete_send(send, StatusCode::kOk);
+  }
+  return true;
+}
+
+void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bool resent, TimePoint now,
+                          Transmission& out) {
+  Path& path = paths_[index(id)];
+  const SendMessage& send = sends_[slot];
+  std::uint32_t length = send.chunk_length(chunk);
+  out.path = id;
+  out.header.type = FrameType::kData;
+  out.header.flags =
+      static_cast<std::uint8_t>((resent ? kFlagResent : 0) | (send.truncated ? kFlagTruncated : 0));
+  out.header.chunk_shift = send.chunk_shift;
+  out.header.slot = static_cast<std::uint16_t>(send.number % kSlots);
+  out.header.epoch = static_cast<std::uint32_t>(send.number / kSlots);
+  out.header.length = length;
+  out.header.offset = std::uint64_t{chunk} << send.chunk_shift;
+  out.header.message_bytes = send.bytes;
+  out.header.path_sequence = path.next_sequence;
+  out.header.tag = send.tag;
+  out.payload = send.data + out.header.offset;
+  if (!path.is_waiting()) path.waiting_since = now;
+  path.outstanding[path.next_sequence % kPathWindowFrames] = {slot,  chunk, length, now, path.bytes_delivered,
+                                                              resent};
+  ++path.next_sequence;
+  path.bytes_in_flight += length;
+  path.bytes_sent += length;
+  ++path.chunks_sent;
+  queued_bytes_ -= length;
+  stamp(id, out.header);
+}
+
+}  // namespace weft::multipath

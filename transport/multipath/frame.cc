@@ -1,0 +1,113 @@
+#include "transport/multipath/frame.h"
+
+#include <bit>
+#include <cstring>
+
+#include "transport/multipath/crc32c.h"
+
+namespace weft::multipath {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "frames are copied as they stand in memory");
+
+struct Wire {
+  std::uint8_t magic[2];
+  std::uint8_t version;
+  std::uint8_t type;
+  std::uint8_t flags;
+  std::uint8_t chunk_shift;
+  std::uint16_t slot;
+  std::uint32_t epoch;
+  std::uint32_t length;
+  std::uint64_t offset;
+  std::uint64_t message_bytes;
+  std::uint32_t path_sequence;
+  std::uint32_t account_incarnation;
+  std::uint32_t tag;
+  std::uint32_t payload_checksum;
+  std::uint32_t path_acknowledged;
+  std::uint32_t credit_seen;
+  std::uint32_t reserved;
+  std::uint32_t header_checksum;
+};
+static_assert(sizeof(Wire) == kHeaderBytes);
+static_assert(offsetof(Wire, header_checksum) == 60);
+
+}  // namespace
+
+void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) {
+  Wire wire{{'W', 'F'},
+            kFrameVersion,
+            static_cast<std::uint8_t>(header.type),
+            header.flags,
+            header.chunk_shift,
+            header.slot,
+            header.epoch,
+            header.length,
+            header.offset,
+            header.message_bytes,
+            header.path_sequence,
+            header.account_incarnation,
+            header.tag,
+            header.payload_checksum,
+            header.path_acknowledged,
+            header.credit_seen,
+            0,
+            0};
+  wire.header_checksum = crc32c(0, &wire, offsetof(Wire, header_checksum));
+  std::memcpy(out.data(), &wire, sizeof wire);
+}
+
+FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header) {
+  Wire wire;
+  std::memcpy(&wire, bytes.data(), sizeof wire);
+  if (wire.magic[0] != 'W' || wire.magic[1] != 'F') return FrameError::kMagic;
+  if (wire.version != kFrameVersion) return FrameError::kVersion;
+  if (wire.header_checksum != crc32c(0, &wire, offsetof(Wire, header_checksum))) return FrameError::kChecksum;
+  if (wire.type < static_cast<std::uint8_t>(FrameType::kData) ||
+      wire.type > static_cast<std::uint8_t>(FrameType::kPathDownConfirm))
+    return FrameError::kType;
+  if ((wire.flags & ~kAllFlags) != 0) return FrameError::kFlags;
+  if (wire.reserved != 0) return FrameError::kReserved;
+  if (wire.length != 0 && wire.type != static_cast<std::uint8_t>(FrameType::kData))
+    return FrameError::kLength;
+  header.type = static_cast<FrameType>(wire.type);
+  header.flags = wire.flags;
+  header.chunk_shift = wire.chunk_shift;
+  header.slot = wire.slot;
+  header.epoch = wire.epoch;
+  header.length = wire.length;
+  header.offset = wire.offset;
+  header.message_bytes = wire.message_bytes;
+  header.path_sequence = wire.path_sequence;
+  header.account_incarnation = wire.account_incarnation;
+  header.tag = wire.tag;
+  header.payload_checksum = wire.payload_checksum;
+  header.path_acknowledged = wire.path_acknowledged;
+  header.credit_seen = wire.credit_seen;
+  return FrameError::kNone;
+}
+
+const char* to_string(FrameError error) {
+  switch (error) {
+    case FrameError::kNone:
+      return "no error";
+    case FrameError::kMagic:
+      return "it does not begin with Weft's magic bytes";
+    case FrameError::kVersion:
+      return "it has another frame version";
+    case FrameError::kChecksum:
+      return "its header checksum is wrong";
+    case FrameError::kType:
+      return "its frame type is unknown";
+    case FrameError::kFlags:
+      return "it sets unknown flags";
+    case FrameError::kReserved:
+      return "its reserved field is not zero";
+    case FrameError::kLength:
+      return "only data frames may have a payload";
+  }
+  return "unknown";
+}
+
+}  // namespace weft::multipath
