@@ -84,6 +84,7 @@ class Endpoint {
   bool has_pending_requests() const { return pending_requests_ != 0; }
 
   // Paths. False from path_connected(): this incarnation is dead already; close it.
+  bool may_connect(PathId path, Incarnation incarnation) const;
   bool path_connected(PathId path, Incarnation incarnation, TimePoint now);
   void reconnect_failed(PathId path, TimePoint now);
   // The connection of a path broke, and the backend has fenced it already.
@@ -105,7 +106,11 @@ class Endpoint {
   void tick(TimePoint now);
   // Feedback that waited for a data frame to travel with goes out by itself.
   void flush_feedback() { control_mask_ |= feedback_mask_; }
+  // Cancels all requests; no user memory is referred to by what is sent or received from here on.
+  void abandon() { fail_all(StatusCode::kCancelled); }
   void close(TimePoint now);  // says goodbye on every path
+  // Everything that the peer has to know before this end may vanish was confirmed or sent.
+  bool nothing_left_to_tell() const;
 
   bool poll_transmit(TimePoint now, Transmission& out);
   bool poll_action(Action& out);

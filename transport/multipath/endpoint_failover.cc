@@ -41,13 +41,17 @@ bool Endpoint::poll_action(Action& out) {
   return true;
 }
 
-bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
-  Path& path = paths_[index(id)];
+bool Endpoint::may_connect(PathId id, Incarnation incarnation) const {
+  if (index(id) >= paths_.size()) return false;
+  const Path& path = paths_[index(id)];
   if (number(incarnation) < path.dead_before || path.fence_pending) return false;
-  if (path.connected) {
-    if (number(incarnation) <= number(path.incarnation)) return false;
-    declare_bad(id, LossReason::kReplaced, true, now);
-  }
+  return !path.connected || number(incarnation) > number(path.incarnation);
+}
+
+bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
+  if (!may_connect(id, incarnation)) return false;
+  Path& path = paths_[index(id)];
+  if (path.connected) declare_bad(id, LossReason::kReplaced, true, now);
   path.begin(incarnation, now);
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
   heard_any_ = now;
@@ -246,6 +250,17 @@ void Endpoint::close(TimePoint) {
     if (paths_[i].connected) goodbye_mask_ |= mask_of(static_cast<PathId>(i));
   flush_feedback();
   control_mask_ |= goodbye_mask_;
+}
+
+bool Endpoint::nothing_left_to_tell() const {
+  if (failed_ || peer_closed_) return true;
+  if (control_mask_ != 0 || down_mask_ != 0) return false;
+  bool connected = false;
+  for (const Path& path : paths_) {
+    connected |= path.connected;
+    if (path.down.to_tell) return false;
+  }
+  return connected;
 }
 
 Duration Endpoint::silence_limit(const Path& path) const {

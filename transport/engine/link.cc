@@ -1,0 +1,232 @@
+#include "transport/engine/link.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+namespace weft::engine {
+
+using multipath::Action;
+using multipath::ActionKind;
+using multipath::Duration;
+using multipath::PathId;
+using multipath::TimePoint;
+
+namespace {
+
+constexpr Duration kTick = std::chrono::milliseconds(1);
+constexpr Duration kLinger = std::chrono::seconds(1);
+
+// Polling costs a system call. Right after traffic every call polls, for the sake of latency; later only so often
+// that an idle test() costs well under 200 ns on average and news waits a microsecond or two.
+constexpr Duration kEagerPolling = std::chrono::microseconds(50);
+constexpr Duration kIdlePollInterval = std::chrono::microseconds(2);
+
+double milliseconds(Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
+
+}  // namespace
+
+TimePoint steady_now() {
+  return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+Link::Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend, std::shared_ptr<const Log> log)
+    : endpoint_(config), backend_(std::move(backend)), log_(std::move(log)), peer_timeout_(config.peer_timeout) {}
+
+RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag) {
+  std::lock_guard lock(mutex_);
+  TimePoint now = steady_now();
+  RequestId request = endpoint_.post_send(now, static_cast<const std::byte*>(data), bytes, tag);
+  drive(now);
+  return request;
+}
+
+// Its clear-to-send goes out with the next frame or the next test(): a send that is posted right behind takes it along.
+RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag) {
+  std::lock_guard lock(mutex_);
+  return endpoint_.post_receive(steady_now(), static_cast<std::byte*>(data), capacity, tag);
+}
+
+Completion Link::test(RequestId request) {
+  std::lock_guard lock(mutex_);
+  Completion completion = endpoint_.take_completion(request);
+  if (completion.done) return completion;
+  progress_locked(steady_now());
+  return endpoint_.take_completion(request);
+}
+
+void Link::progress() {
+  std::lock_guard lock(mutex_);
+  progress_locked(steady_now());
+}
+
+void Link::progress_locked(TimePoint now) {
+  if (endpoint_.wants_to_transmit()) drive(now);
+  if (now - last_activity_ > kEagerPolling && now - last_poll_ < kIdlePollInterval) return;
+  last_poll_ = now;
+  if (backend_->receive(endpoint_, now)) {
+    last_activity_ = now;
+  } else {
+    endpoint_.flush_feedback();
+  }
+  if (now - last_tick_ >= kTick) {
+    tick_locked(now);
+  } else {
+    drive(now);
+  }
+}
+
+void Link::tick_locked(TimePoint now) {
+  last_tick_ = now;
+  backend_->tick(endpoint_, now);
+  endpoint_.tick(now);
+  drive(now);
+}
+
+void Link::housekeep() {
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return;
+  TimePoint now = steady_now();
+  if (now - last_tick_ < kTick * 3 / 4) return;
+  if (backend_->receive(endpoint_, now)) last_activity_ = now;
+  tick_locked(now);
+}
+
+void Link::drive(TimePoint now) {
+  multipath::Transmission transmission;
+  Action action;
+  bool more = true;
+  while (more) {
+    bool sent = false;
+    while (endpoint_.poll_transmit(now, transmission)) {
+      backend_->send(transmission, endpoint_, now);
+      sent = true;
+    }
+    if (sent) backend_->flush(endpoint_, now);
+    more = false;
+    while (endpoint_.poll_action(action)) {
+      act(action, now);
+      more = true;
+    }
+  }
+}
+
+void Link::act(const Action& action, TimePoint now) {
+  switch (action.kind) {
+    case ActionKind::kFence:
+      backend_->fence(action.path);
+      endpoint_.path_fenced(action.path, now);
+      return;
+    case ActionKind::kReconnect:
+      backend_->reconnect(action.path, action.incarnation, now);
+      return;
+    case ActionKind::kLost:
+      if (!closing_ && log_->wants(LogLevel::kInfo)) {
+        (*log_)(LogLevel::kInfo, fmt::format("{} is out of use: {}; its data goes over the other paths",
+                                             describe_path(action.path), to_string(action.reason)));
+      }
+      return;
+    case ActionKind::kRevived:
+      if (log_->wants(LogLevel::kInfo)) {
+        (*log_)(LogLevel::kInfo, fmt::format("{} is back in use", describe_path(action.path)));
+      }
+      return;
+    case ActionKind::kFailed:
+      error_ = failure();
+      (*log_)(LogLevel::kWarn, error_.message());
+      return;
+    case ActionKind::kPeerClosed:
+      error_ = Status(StatusCode::kPeerLost,
+                      fmt::format("peer {} closed the connection; if this process still waits for it, look at the "
+                                  "peer's log for why it left",
+                                  backend_->peer_name()));
+      if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, error_.message());
+      return;
+  }
+}
+
+std::string Link::describe_path(PathId path) const {
+  PathStatistics where;
+  backend_->describe(path, where);
+  return fmt::format("path {} (plane {}) on device {}, {} -> peer {}", multipath::index(path),
+                     multipath::index(endpoint_.paths()[multipath::index(path)].plane), where.local_device,
+                     where.local_address, where.peer_address);
+}
+
+Status Link::failure() const {
+  std::string message =
+      fmt::format("peer {} is lost: none of {} paths worked for {:.0f} ms (WEFT_TIMEOUT_MS).", backend_->peer_name(),
+                  endpoint_.paths().size(), milliseconds(peer_timeout_));
+  for (std::size_t i = 0; i < endpoint_.paths().size(); ++i) {
+    const multipath::Path& path = endpoint_.paths()[i];
+    message += fmt::format(" [{}: {}]", describe_path(static_cast<PathId>(i)),
+                           path.connected ? "connected but silent"
+                           : path.failures != 0 ? to_string(path.last_loss)
+                                                : "it never connected");
+  }
+  message += " Is the peer's process alive, and are these links up?";
+  return Status(StatusCode::kPeerLost, message);
+}
+
+Status Link::error() const {
+  std::lock_guard lock(mutex_);
+  return error_;
+}
+
+ConnectionStatistics Link::statistics() const {
+  std::lock_guard lock(mutex_);
+  ConnectionStatistics statistics;
+  statistics.peer = backend_->peer_name();
+  statistics.messages_sent = endpoint_.messages_sent();
+  statistics.messages_received = endpoint_.messages_received();
+  statistics.stalls = endpoint_.stalls();
+  statistics.longest_stall_ms = milliseconds(endpoint_.longest_stall());
+  for (std::size_t i = 0; i < endpoint_.paths().size(); ++i) {
+    const multipath::Path& path = endpoint_.paths()[i];
+    PathStatistics one;
+    backend_->describe(static_cast<PathId>(i), one);
+    one.plane = static_cast<int>(multipath::index(path.plane));
+    one.state = to_string(path.state);
+    one.bytes_sent = path.bytes_sent;
+    one.bytes_received = path.bytes_received;
+    one.chunks_sent = path.chunks_sent;
+    one.chunks_resent = path.chunks_resent;
+    one.failures = path.failures;
+    one.revivals = path.revivals;
+    one.smoothed_rtt_us = static_cast<double>(path.rtt.smoothed().count()) / 1e3;
+    one.rate_bytes_per_s = path.rate.bytes_per_ns() * 1e9;
+    statistics.paths.push_back(std::move(one));
+  }
+  return statistics;
+}
+
+Status Link::cut_path(int path) {
+  std::lock_guard lock(mutex_);
+  if (path < 0 || static_cast<std::size_t>(path) >= endpoint_.paths().size()) {
+    return Status(StatusCode::kInvalidArgument, fmt::format("there is no path {}: this connection has paths 0..{}",
+                                                            path, endpoint_.paths().size() - 1));
+  }
+  TimePoint now = steady_now();
+  backend_->cut(static_cast<PathId>(path), endpoint_, now);
+  drive(now);
+  return Status::ok();
+}
+
+void Link::begin_close() {
+  std::lock_guard lock(mutex_);
+  TimePoint now = steady_now();
+  closing_ = true;
+  close_deadline_ = now + kLinger;
+  endpoint_.abandon();
+  backend_->abandon_buffers(endpoint_, now);
+  endpoint_.close(now);
+  drive(now);
+}
+
+bool Link::finished() const {
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return false;
+  return steady_now() > close_deadline_ || (backend_->is_drained() && endpoint_.nothing_left_to_tell());
+}
+
+}  // namespace weft::engine

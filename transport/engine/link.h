@@ -1,0 +1,74 @@
+// All paths between two processes that one connection uses: an endpoint, a backend, and the lock under which the
+// caller's thread and the housekeeping thread take turns.
+//
+// A TCP link carries one connection. Sharing its byte streams between connections would make threads that know
+// nothing of each other share a lock on the data path, and let a receive that one thread is slow to post stall the
+// stream for all (docs/transport.md).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "transport/engine/backend.h"
+#include "transport/engine/log.h"
+#include "transport/multipath/endpoint.h"
+#include "weft/connection.h"
+
+namespace weft::engine {
+
+multipath::TimePoint steady_now();
+
+class Link {
+ public:
+  Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend, std::shared_ptr<const Log> log);
+
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag);
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag);
+  Completion test(RequestId request);
+  void progress();
+  Status error() const;
+  ConnectionStatistics statistics() const;
+  Status cut_path(int path);
+
+  // One turn of the housekeeping thread. Leaves at once when the caller's thread is at work, which then does the
+  // same itself.
+  void housekeep();
+
+  // The caller is done with the connection. What is pending is cancelled, its buffers are no longer touched when this
+  // returns, and the peer is told by later housekeep() calls until finished().
+  void begin_close();
+  bool finished() const;
+
+  // For the backend's set-up code: runs with the lock held.
+  template <typename Function>
+  auto with_endpoint(Function&& function) {
+    std::lock_guard lock(mutex_);
+    auto result = function(endpoint_, *backend_, steady_now());
+    drive(steady_now());
+    return result;
+  }
+
+ private:
+  void drive(multipath::TimePoint now);       // transmit and act until there is nothing left
+  void act(const multipath::Action& action, multipath::TimePoint now);
+  void progress_locked(multipath::TimePoint now);
+  void tick_locked(multipath::TimePoint now);
+  std::string describe_path(multipath::PathId path) const;
+  Status failure() const;
+
+  mutable std::mutex mutex_;
+  multipath::Endpoint endpoint_;
+  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<const Log> log_;
+  multipath::Duration peer_timeout_;
+  multipath::TimePoint last_poll_{};
+  multipath::TimePoint last_activity_{};
+  multipath::TimePoint last_tick_{};
+  multipath::TimePoint close_deadline_{};
+  bool closing_ = false;
+  Status error_;
+};
+
+}  // namespace weft::engine

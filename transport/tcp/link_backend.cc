@@ -1,0 +1,252 @@
+#include "transport/tcp/link_backend.h"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+
+#include <bit>
+#include <system_error>
+
+#include "transport/tcp/ip_address.h"
+
+namespace weft::tcp {
+
+using multipath::Incarnation;
+using multipath::LossReason;
+using multipath::PathId;
+using multipath::TimePoint;
+
+namespace {
+
+constexpr std::uint64_t mask_of(PathId path) { return std::uint64_t{1} << multipath::index(path); }
+
+using AddressCall = int (*)(int, sockaddr*, socklen_t*);
+
+std::string address_text(int fd, AddressCall call, bool with_port) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  auto* generic = reinterpret_cast<sockaddr*>(&storage);
+  if (call(fd, generic, &size) != 0) return "(unknown)";
+  auto address = IpAddress::from_sockaddr(generic);
+  if (!address) return "(unknown)";
+  bool ipv4 = storage.ss_family == AF_INET;
+  std::uint16_t port = ntohs(ipv4 ? reinterpret_cast<sockaddr_in*>(&storage)->sin_port
+                                  : reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port);
+  return with_port ? address->to_string_with_port(port) : address->to_string();
+}
+
+}  // namespace
+
+LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing, bool payload_checksum,
+                         std::chrono::milliseconds peer_timeout, std::shared_ptr<const engine::Log> log)
+    : paths_(paths),
+      routes_(std::move(routes)),
+      dialing_(std::move(dialing)),
+      payload_checksum_(payload_checksum),
+      peer_timeout_(peer_timeout),
+      log_(std::move(log)),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  if (!epoll_.is_open()) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    paths_[i].device = routes_[i].local.name;
+    paths_[i].local_address = routes_[i].local.address.to_string();
+    paths_[i].peer_address = routes_[i].remote.address.to_string_with_port(routes_[i].remote.port);
+  }
+}
+
+bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std::string device,
+                        multipath::Endpoint& endpoint, TimePoint now) {
+  if (!endpoint.may_connect(path, incarnation)) {
+    socket.reset();
+    return false;
+  }
+  lose(path, LossReason::kReplaced, endpoint, now);
+  PathSlot& slot = paths_[multipath::index(path)];
+  set_path_options(socket, peer_timeout_);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = static_cast<std::uint32_t>(multipath::index(path));
+  if (epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event) != 0) {
+    socket.reset();
+    return false;
+  }
+  slot.device = std::move(device);
+  slot.local_address = address_text(socket.fd(), getsockname, true);
+  slot.peer_address = address_text(socket.fd(), getpeername, true);
+  peer_name_ = address_text(socket.fd(), getpeername, false);
+  slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, payload_checksum_);
+  slot.waits_for_room = false;
+  slot.marked = false;
+  return endpoint.path_connected(path, incarnation, now);
+}
+
+void LinkBackend::lose(PathId path, LossReason reason, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  if (!slot.stream) return;
+  Incarnation incarnation = slot.stream->incarnation();
+  fence(path);
+  endpoint.path_lost(path, incarnation, reason, now);
+}
+
+void LinkBackend::fence(PathId path) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  if (slot.stream) slot.stream->reset();  // leaves the epoll set by being closed
+  slot.stream.reset();
+  dirty_ &= ~mask_of(path);
+}
+
+void LinkBackend::cut(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  lose(path, LossReason::kCut, endpoint, now);
+}
+
+bool LinkBackend::receive(multipath::Endpoint& endpoint, TimePoint now) {
+  std::array<epoll_event, multipath::kMaxPaths> events;
+  int count = epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()), 0);
+  bool moved = false;
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    PathId path = static_cast<PathId>(event.data.u32);
+    if (event.events & EPOLLOUT) flush_path(path, endpoint, now);
+    PathSlot& slot = paths_[event.data.u32];
+    if (!slot.stream || !(event.events & (EPOLLIN | EPOLLERR | EPOLLHUP))) continue;
+    StreamOutcome outcome = slot.stream->receive(endpoint, now);
+    moved |= outcome == StreamOutcome::kMoved;
+    handle(path, outcome, endpoint, now);
+  }
+  return moved;
+}
+
+void LinkBackend::handle(PathId path, StreamOutcome outcome, multipath::Endpoint& endpoint, TimePoint now) {
+  switch (outcome) {
+    case StreamOutcome::kIdle:
+    case StreamOutcome::kMoved:
+    case StreamOutcome::kBlocked:
+      return;
+    case StreamOutcome::kClosed:
+      lose(path, LossReason::kClosed, endpoint, now);
+      return;
+    case StreamOutcome::kBroken:
+      lose(path, LossReason::kReset, endpoint, now);
+      return;
+    case StreamOutcome::kProtocolError:
+    case StreamOutcome::kBadChecksum: {
+      const PathSlot& slot = paths_[multipath::index(path)];
+      bool checksum = outcome == StreamOutcome::kBadChecksum;
+      (*log_)(LogLevel::kWarn,
+              fmt::format("path {} on device {}, {} -> peer {}, is closed: the peer sent a malformed frame: {}. Do both "
+                          "ends run the same version of Weft?",
+                          multipath::index(path), slot.device, slot.local_address, slot.peer_address,
+                          checksum ? "its payload checksum is wrong" : slot.stream->error()));
+      lose(path, checksum ? LossReason::kChecksum : LossReason::kProtocolError, endpoint, now);
+      return;
+    }
+  }
+}
+
+void LinkBackend::send(const multipath::Transmission& transmission, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = paths_[multipath::index(transmission.path)];
+  if (!slot.stream) return;
+  slot.stream->enqueue(transmission);
+  dirty_ |= mask_of(transmission.path);
+  if (slot.stream->is_full()) flush_path(transmission.path, endpoint, now);
+}
+
+void LinkBackend::flush(multipath::Endpoint& endpoint, TimePoint now) {
+  for (std::uint64_t rest = dirty_; rest != 0; rest &= rest - 1) {
+    flush_path(static_cast<PathId>(std::countr_zero(rest)), endpoint, now);
+  }
+}
+
+void LinkBackend::flush_path(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  dirty_ &= ~mask_of(path);
+  PathSlot& slot = paths_[multipath::index(path)];
+  if (!slot.stream) return;
+  StreamOutcome outcome = slot.stream->flush();
+  if (outcome == StreamOutcome::kBroken) {
+    lose(path, LossReason::kReset, endpoint, now);
+    return;
+  }
+  bool blocked = outcome == StreamOutcome::kBlocked;
+  if (blocked) {
+    endpoint.path_blocked(path);
+  } else {
+    endpoint.path_writable(path);
+  }
+  wait_for_room(path, blocked);
+}
+
+void LinkBackend::wait_for_room(PathId path, bool wait) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  if (slot.waits_for_room == wait) return;
+  slot.waits_for_room = wait;
+  epoll_event event{};
+  event.events = static_cast<std::uint32_t>(wait ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  event.data.u32 = static_cast<std::uint32_t>(multipath::index(path));
+  epoll_ctl(epoll_.fd(), EPOLL_CTL_MOD, slot.stream->fd(), &event);
+}
+
+void LinkBackend::reconnect(PathId path, Incarnation incarnation, TimePoint now) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  slot.dialed = incarnation;
+  slot.dial = std::make_unique<Dial>(routes_[multipath::index(path)], dialing_, path, incarnation, now);
+}
+
+void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  DialState state = slot.dial->step(now);
+  if (state == DialState::kPending) return;
+  std::unique_ptr<Dial> dial = std::move(slot.dial);
+  slot.attempted = true;
+  if (state == DialState::kConnected) {
+    adopt(path, slot.dialed, dial->take_socket(), routes_[multipath::index(path)].local.name, endpoint, now);
+    return;
+  }
+  if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial->error().message());
+  endpoint.reconnect_failed(path, now);
+}
+
+void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    PathId path = static_cast<PathId>(i);
+    PathSlot& slot = paths_[i];
+    if (slot.dial) step_dial(path, endpoint, now);
+    if (!slot.stream || !endpoint.is_suspicious(path, now)) {
+      slot.marked = false;
+      continue;
+    }
+    std::uint64_t mark = slot.stream->progress_mark();
+    if (slot.marked && mark != slot.mark) endpoint.path_progressed(path, now);
+    slot.marked = true;
+    slot.mark = mark;
+  }
+}
+
+void LinkBackend::abandon_buffers(multipath::Endpoint& endpoint, TimePoint now) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    paths_[i].dial.reset();
+    if (paths_[i].stream && !paths_[i].stream->abandon_buffers()) {
+      lose(static_cast<PathId>(i), LossReason::kClosed, endpoint, now);
+    }
+  }
+}
+
+bool LinkBackend::is_drained() const {
+  for (const PathSlot& slot : paths_)
+    if (slot.stream && (slot.stream->has_output() || slot.stream->unacknowledged_bytes() != 0)) return false;
+  return true;
+}
+
+bool LinkBackend::is_settled() const {
+  for (const PathSlot& slot : paths_)
+    if (!slot.stream && !slot.attempted) return false;
+  return true;
+}
+
+void LinkBackend::describe(PathId path, PathStatistics& statistics) const {
+  const PathSlot& slot = paths_[multipath::index(path)];
+  statistics.local_device = slot.device;
+  statistics.local_address = slot.local_address;
+  statistics.peer_address = slot.peer_address;
+}
+
+}  // namespace weft::tcp

@@ -1,0 +1,75 @@
+// The TCP backend of one link: a socket a path, one epoll set, and the dials that bring paths up.
+//
+// Threads: under the link's lock, as engine::Backend says.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "transport/engine/backend.h"
+#include "transport/engine/log.h"
+#include "transport/tcp/dial.h"
+#include "transport/tcp/path_stream.h"
+
+namespace weft::tcp {
+
+class LinkBackend final : public engine::Backend {
+ public:
+  // `routes` has one element a path on the connecting side and is empty on the accepting one.
+  LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing, bool payload_checksum,
+              std::chrono::milliseconds peer_timeout, std::shared_ptr<const engine::Log> log);
+
+  // A connected socket, its handshake done, becomes the path. False, and it is closed: the incarnation is stale.
+  bool adopt(multipath::PathId path, multipath::Incarnation incarnation, Socket socket, std::string device,
+             multipath::Endpoint& endpoint, multipath::TimePoint now);
+
+  bool receive(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
+  void send(const multipath::Transmission& transmission, multipath::Endpoint& endpoint,
+            multipath::TimePoint now) override;
+  void flush(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
+  void fence(multipath::PathId path) override;
+  void reconnect(multipath::PathId path, multipath::Incarnation incarnation, multipath::TimePoint now) override;
+  void tick(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
+  void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
+  bool is_drained() const override;
+  void cut(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now) override;
+  void describe(multipath::PathId path, PathStatistics& statistics) const override;
+  std::string peer_name() const override { return peer_name_; }
+
+  // Connecting side: no first attempt is under way any more.
+  bool is_settled() const;
+
+ private:
+  struct PathSlot {
+    std::unique_ptr<PathStream> stream;
+    std::unique_ptr<Dial> dial;
+    multipath::Incarnation dialed{};
+    bool waits_for_room = false;
+    bool attempted = false;  // a dial has ended, well or not
+    bool marked = false;
+    std::uint64_t mark = 0;  // PathStream::progress_mark() when the path became suspicious
+    std::string device, local_address, peer_address;
+  };
+
+  void lose(multipath::PathId path, multipath::LossReason reason, multipath::Endpoint& endpoint,
+            multipath::TimePoint now);
+  void handle(multipath::PathId path, StreamOutcome outcome, multipath::Endpoint& endpoint, multipath::TimePoint now);
+  void flush_path(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
+  void wait_for_room(multipath::PathId path, bool wait);
+  void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
+
+  std::vector<PathSlot> paths_;
+  std::vector<PathRoute> routes_;
+  DialSettings dialing_;
+  bool payload_checksum_;
+  std::chrono::milliseconds peer_timeout_;
+  std::shared_ptr<const engine::Log> log_;
+  Socket epoll_;
+  std::uint64_t dirty_ = 0;  // paths with frames that send() took and nothing has flushed
+  std::string peer_name_ = "(not yet connected)";
+};
+
+}  // namespace weft::tcp

@@ -1,0 +1,214 @@
+#include "transport/tcp/path_stream.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>  // the kernel's tcp_info; glibc's lacks the newer fields
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include "transport/multipath/crc32c.h"
+
+namespace weft::tcp {
+
+using multipath::Endpoint;
+using multipath::FrameHeader;
+using multipath::FrameType;
+using multipath::kHeaderBytes;
+using multipath::TimePoint;
+
+namespace {
+
+constexpr std::size_t kReceiveBudgetBytes = 4 * 1024 * 1024;
+// While a large payload is read, only the next header is read along: what lands in staging is copied once more.
+constexpr std::size_t kLargePayload = 16 * 1024;
+
+}  // namespace
+
+PathStream::PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation, bool payload_checksum)
+    : socket_(std::move(socket)), path_(path), incarnation_(incarnation), payload_checksum_(payload_checksum) {}
+
+StreamOutcome PathStream::protocol_error(const char* what) {
+  error_ = what;
+  return StreamOutcome::kProtocolError;
+}
+
+StreamOutcome PathStream::receive(Endpoint& endpoint, TimePoint now) {
+  bool moved = false;
+  for (std::size_t budget = kReceiveBudgetBytes; budget != 0;) {
+    std::size_t asked = 0;
+    ssize_t got = read_some(asked);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+      return StreamOutcome::kBroken;
+    }
+    if (got == 0) return StreamOutcome::kClosed;
+    moved = true;
+    std::size_t left = static_cast<std::size_t>(got);
+    budget -= std::min(budget, left);
+    if (in_payload()) {
+      std::uint32_t bytes = static_cast<std::uint32_t>(std::min<std::size_t>(left, payload_left_));
+      if (place_) place_ += bytes;
+      payload_left_ -= bytes;
+      left -= bytes;
+      if (payload_left_ == 0) {
+        StreamOutcome outcome = end_payload(endpoint, now);
+        if (outcome != StreamOutcome::kMoved) return outcome;
+      }
+    }
+    staged_ += left;
+    StreamOutcome outcome = parse_staging(endpoint, now);
+    if (outcome != StreamOutcome::kMoved) return outcome;
+    if (static_cast<std::size_t>(got) < asked) break;  // the socket is empty
+  }
+  return moved ? StreamOutcome::kMoved : StreamOutcome::kIdle;
+}
+
+// Reads the rest of a payload into place and what follows it into staging, which holds no more than an incomplete
+// header here. A payload that nobody wants is dropped inside the kernel (MSG_TRUNC, tcp(7)).
+ssize_t PathStream::read_some(std::size_t& asked) {
+  if (in_payload() && !place_) {
+    asked = payload_left_;
+    return recv(socket_.fd(), nullptr, asked, MSG_TRUNC | MSG_DONTWAIT);
+  }
+  iovec parts[2];
+  int count = 0;
+  if (in_payload()) parts[count++] = {place_, payload_left_};
+  std::size_t room = payload_left_ > kLargePayload ? kHeaderBytes : kStagingBytes - staged_;
+  parts[count++] = {staging_.data() + staged_, room};
+  asked = payload_left_ + room;
+  return readv(socket_.fd(), parts, count);
+}
+
+StreamOutcome PathStream::parse_staging(Endpoint& endpoint, TimePoint now) {
+  while (staged_ - consumed_ >= kHeaderBytes && !in_payload()) {
+    StreamOutcome outcome = begin_frame(endpoint, now);
+    if (outcome != StreamOutcome::kMoved) return outcome;
+    if (!in_payload()) continue;
+    std::uint32_t bytes = static_cast<std::uint32_t>(std::min<std::size_t>(staged_ - consumed_, payload_left_));
+    if (place_) {
+      std::memcpy(place_, staging_.data() + consumed_, bytes);
+      place_ += bytes;
+    }
+    consumed_ += bytes;
+    payload_left_ -= bytes;
+    if (payload_left_ != 0) break;
+    outcome = end_payload(endpoint, now);
+    if (outcome != StreamOutcome::kMoved) return outcome;
+  }
+  std::memmove(staging_.data(), staging_.data() + consumed_, staged_ - consumed_);
+  staged_ -= consumed_;
+  consumed_ = 0;
+  return StreamOutcome::kMoved;
+}
+
+StreamOutcome PathStream::begin_frame(Endpoint& endpoint, TimePoint now) {
+  auto bytes = std::span<const std::byte, kHeaderBytes>(staging_.data() + consumed_, kHeaderBytes);
+  consumed_ += kHeaderBytes;
+  multipath::FrameError error = multipath::decode(bytes, header_);
+  if (error != multipath::FrameError::kNone) return protocol_error(multipath::to_string(error));
+  if (header_.type == FrameType::kData && header_.length != 0) {
+    multipath::Landing landing = endpoint.data_begins(path_, incarnation_, header_);
+    if (landing.verdict == multipath::LandingVerdict::kProtocolError) return protocol_error(landing.error);
+    place_ = landing.verdict == multipath::LandingVerdict::kPlace ? landing.at : nullptr;
+    place_begin_ = place_;
+    payload_left_ = header_.length;
+    return StreamOutcome::kMoved;
+  }
+  if (const char* wrong = endpoint.handle_frame(path_, incarnation_, header_, now)) return protocol_error(wrong);
+  return StreamOutcome::kMoved;
+}
+
+StreamOutcome PathStream::end_payload(Endpoint& endpoint, TimePoint now) {
+  bool check = (header_.flags & multipath::kFlagChecksum) && place_begin_;
+  if (check && multipath::crc32c(0, place_begin_, header_.length) != header_.payload_checksum) {
+    return StreamOutcome::kBadChecksum;
+  }
+  if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, now)) return protocol_error(wrong);
+  return StreamOutcome::kMoved;
+}
+
+void PathStream::enqueue(const multipath::Transmission& transmission) {
+  QueuedFrame& frame = queue_[(queue_first_ + queued_++) % kQueueFrames];
+  frame.payload = transmission.payload;
+  frame.length = transmission.header.length;
+  if (payload_checksum_ && frame.length != 0) {
+    FrameHeader header = transmission.header;
+    header.flags |= multipath::kFlagChecksum;
+    header.payload_checksum = multipath::crc32c(0, frame.payload, frame.length);
+    multipath::encode(header, frame.header);
+  } else {
+    multipath::encode(transmission.header, frame.header);
+  }
+}
+
+StreamOutcome PathStream::flush() {
+  while (queued_ != 0) {
+    std::array<iovec, 2 * kQueueFrames> parts;
+    std::size_t count = 0;
+    std::size_t asked = 0;
+    std::size_t skip = first_sent_bytes_;
+    auto add = [&](const std::byte* data, std::size_t bytes) {
+      std::size_t skipped = std::min(skip, bytes);
+      skip -= skipped;
+      if (bytes == skipped) return;
+      parts[count++] = {const_cast<std::byte*>(data) + skipped, bytes - skipped};
+      asked += bytes - skipped;
+    };
+    for (std::size_t i = 0; i < queued_; ++i) {
+      const QueuedFrame& frame = queue_[(queue_first_ + i) % kQueueFrames];
+      add(frame.header.data(), kHeaderBytes);
+      if (frame.length != 0) add(frame.payload, frame.length);
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    ssize_t sent = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return StreamOutcome::kBlocked;
+      return StreamOutcome::kBroken;
+    }
+    drop_sent(static_cast<std::size_t>(sent));
+    if (static_cast<std::size_t>(sent) < asked) return StreamOutcome::kBlocked;
+  }
+  return StreamOutcome::kMoved;
+}
+
+void PathStream::drop_sent(std::size_t bytes) {
+  bytes += first_sent_bytes_;
+  while (queued_ != 0) {
+    std::size_t whole = kHeaderBytes + queue_[queue_first_].length;
+    if (bytes < whole) break;
+    bytes -= whole;
+    queue_first_ = (queue_first_ + 1) % kQueueFrames;
+    --queued_;
+  }
+  first_sent_bytes_ = bytes;
+}
+
+bool PathStream::abandon_buffers() {
+  place_ = place_begin_ = nullptr;
+  for (std::size_t i = 0; i < queued_; ++i)
+    if (queue_[(queue_first_ + i) % kQueueFrames].length != 0) return false;
+  return true;
+}
+
+int PathStream::unacknowledged_bytes() const {
+  int bytes = 0;
+  return ioctl(socket_.fd(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+std::uint64_t PathStream::progress_mark() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(socket_.fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_bytes_acked + info.tcpi_delivered + info.tcpi_bytes_received;
+}
+
+}  // namespace weft::tcp

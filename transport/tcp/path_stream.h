@@ -1,0 +1,88 @@
+// One path: a connected socket and the framing on it. Payloads are read from the socket straight into place and
+// written straight from the caller's buffer.
+//
+// Threads: one at a time, under the link's lock.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "transport/multipath/endpoint.h"
+#include "transport/tcp/socket.h"
+
+namespace weft::tcp {
+
+// What came of a turn of reading or writing.
+enum class StreamOutcome : std::uint8_t { kIdle, kMoved, kBlocked, kClosed, kBroken, kProtocolError, kBadChecksum };
+
+class PathStream {
+ public:
+  PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation, bool payload_checksum);
+
+  int fd() const { return socket_.fd(); }
+  multipath::Incarnation incarnation() const { return incarnation_; }
+
+  // Reads what is there, up to a budget, so that one busy path does not keep the others waiting (I6).
+  StreamOutcome receive(multipath::Endpoint& endpoint, multipath::TimePoint now);
+  // Takes a frame. The caller flushes when is_full().
+  void enqueue(const multipath::Transmission& transmission);
+  bool is_full() const { return queued_ == kQueueFrames; }
+  bool has_output() const { return queued_ != 0; }
+  StreamOutcome flush();
+
+  // Payload that is still to come is dropped instead of placed. False: a frame that refers to user memory is queued,
+  // so the stream can only be broken.
+  bool abandon_buffers();
+  // Bytes that the peer's kernel has not acknowledged; 0 also where the kernel does not say.
+  int unacknowledged_bytes() const;
+  // Changes when the kernel's connection moves data: bytes and segments that the peer's kernel has acknowledged.
+  std::uint64_t progress_mark() const;
+  void reset() { socket_.reset(); }
+
+  // What the peer did wrong, after kProtocolError.
+  const std::string& error() const { return error_; }
+
+ private:
+  static constexpr std::size_t kQueueFrames = 32;
+  static constexpr std::size_t kStagingBytes = 4096;
+
+  struct QueuedFrame {
+    std::array<std::byte, multipath::kHeaderBytes> header;
+    const std::byte* payload;
+    std::uint32_t length;
+  };
+
+  // What is left of a payload goes to `place_`, or nowhere where that is null.
+  bool in_payload() const { return payload_left_ != 0; }
+  ssize_t read_some(std::size_t& asked);
+  StreamOutcome parse_staging(multipath::Endpoint& endpoint, multipath::TimePoint now);
+  StreamOutcome begin_frame(multipath::Endpoint& endpoint, multipath::TimePoint now);
+  StreamOutcome end_payload(multipath::Endpoint& endpoint, multipath::TimePoint now);
+  StreamOutcome protocol_error(const char* what);
+  void drop_sent(std::size_t bytes);
+
+  Socket socket_;
+  multipath::PathId path_;
+  multipath::Incarnation incarnation_;
+  bool payload_checksum_;
+
+  std::array<std::byte, kStagingBytes> staging_;
+  std::size_t staged_ = 0;    // bytes in staging_
+  std::size_t consumed_ = 0;  // of these, already parsed
+  multipath::FrameHeader header_;  // of the payload that is being read
+  std::byte* place_ = nullptr;
+  std::byte* place_begin_ = nullptr;
+  std::uint32_t payload_left_ = 0;
+
+  std::array<QueuedFrame, kQueueFrames> queue_;
+  std::size_t queue_first_ = 0;
+  std::size_t queued_ = 0;
+  std::size_t first_sent_bytes_ = 0;  // of the first queued frame, header included
+  std::string error_;
+};
+
+}  // namespace weft::tcp
