@@ -1,0 +1,136 @@
+#include "transport/tcp/acceptor.h"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sodium.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace weft::tcp {
+
+Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddress>& interfaces,
+                                                 std::shared_ptr<const HandshakeSecret> secret,
+                                                 std::shared_ptr<const engine::Log> log) {
+  std::unique_ptr<Acceptor> acceptor(new Acceptor());
+  acceptor->secret_ = std::move(secret);
+  acceptor->log_ = std::move(log);
+  acceptor->epoll_ = Socket(epoll_create1(EPOLL_CLOEXEC));
+  for (const InterfaceAddress& interface : interfaces) {
+    auto failed = [&](const char* what) {
+      return Status(StatusCode::kInternal, fmt::format("cannot listen on device {} ({}): {}: {}", interface.name,
+                                                       interface.address.to_string(), what, std::strerror(errno)));
+    };
+    sockaddr_storage address{};
+    socklen_t bytes = interface.address.to_sockaddr(0, &address);
+    Socket socket(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket.is_open()) return failed("socket");
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (bind(socket.fd(), generic, bytes) != 0) return failed("bind");
+    if (listen(socket.fd(), 1024) != 0) return failed("listen");
+    bytes = sizeof address;
+    if (getsockname(socket.fd(), generic, &bytes) != 0) return failed("getsockname");
+    std::uint16_t port = ntohs(address.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&address)->sin_port
+                                                            : reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (epoll_ctl(acceptor->epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event) != 0) return failed("epoll_ctl");
+    acceptor->doors_.push_back({std::move(socket), interface.name});
+    acceptor->endpoints_.push_back({interface.address, port, interface.prefix_length});
+  }
+  return acceptor;
+}
+
+void Acceptor::step(multipath::TimePoint now, AcceptVisitor& visitor) {
+  std::array<epoll_event, 1> any;
+  bool news = epoll_wait(epoll_.fd(), any.data(), 1, 0) > 0;
+  if (!news && guests_.empty()) return;
+  if (news) {
+    for (Door& door : doors_) let_in(door, now);
+  }
+  std::erase_if(guests_, [&](const std::unique_ptr<Guest>& guest) { return !serve(*guest, now, visitor); });
+}
+
+void Acceptor::let_in(Door& door, multipath::TimePoint now) {
+  while (guests_.size() < kMaxGuests) {
+    sockaddr_storage address{};
+    socklen_t bytes = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    Socket socket(accept4(door.socket.fd(), generic, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket.is_open()) return;
+    auto guest = std::make_unique<Guest>();
+    auto peer = IpAddress::from_sockaddr(generic);
+    guest->peer = fmt::format("{} on device {}", peer ? peer->to_string() : "(unknown)", door.device);
+    guest->device = door.device;
+    guest->deadline = now + kGuestTimeout;
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLRDHUP;
+    epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event);
+    int on = 1;
+    setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    Nonce nonce;
+    randombytes_buf(nonce.data(), nonce.size());
+    guest->handshake = std::make_unique<ServerHandshake>(*secret_, nonce, guest->peer);
+    guest->socket = std::move(socket);
+    guests_.push_back(std::move(guest));
+  }
+}
+
+bool Acceptor::send_output(Guest& guest) {
+  while (!guest.handshake->output().empty()) {
+    auto bytes = guest.handshake->output();
+    ssize_t sent = send(guest.socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return errno == EAGAIN || errno == EINTR;
+    guest.handshake->sent(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visitor) {
+  ServerHandshake& handshake = *guest.handshake;
+  while (true) {
+    if (!send_output(guest)) return false;
+    if (handshake.state() == HandshakeState::kDecision) {
+      AcceptVisitor::Verdict verdict = visitor.judge(handshake.hello());
+      if (verdict.code == RefusalCode::kNone) {
+        Welcome welcome;
+        welcome.path_index = handshake.hello().path_index;
+        welcome.incarnation = handshake.hello().incarnation;
+        welcome.parameters = verdict.parameters;
+        welcome.endpoints = endpoints_;
+        if (!handshake.accept(std::move(welcome))) handshake.refuse(RefusalCode::kLimit, "too many interfaces");
+      } else {
+        handshake.refuse(verdict.code, verdict.why);
+      }
+      continue;
+    }
+    if (handshake.state() == HandshakeState::kDone && handshake.output().empty()) {
+      epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, guest.socket.fd(), nullptr);
+      visitor.welcome(handshake.hello(), guest.device, std::move(guest.socket));
+      return false;
+    }
+    if (handshake.state() == HandshakeState::kFailed) {
+      (*log_)(LogLevel::kWarn, "a connection was turned away: " + handshake.status().message());
+      // Half closed first, so that the words reach the peer before the connection goes.
+      shutdown(guest.socket.fd(), SHUT_WR);
+      return false;
+    }
+    if (now > guest.deadline) {
+      (*log_)(LogLevel::kInfo, fmt::format("{} connected but said nothing of Weft's handshake", guest.peer));
+      return false;
+    }
+    if (handshake.state() == HandshakeState::kDone) return true;  // WELCOME does not fit the socket yet
+    std::array<std::byte, 2048> bytes;
+    ssize_t got = recv(guest.socket.fd(), bytes.data(), bytes.size(), MSG_PEEK);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+    if (got <= 0) return false;
+    std::size_t taken = handshake.feed({bytes.data(), static_cast<std::size_t>(got)});
+    (void)recv(guest.socket.fd(), bytes.data(), taken, 0);
+  }
+}
+
+}  // namespace weft::tcp

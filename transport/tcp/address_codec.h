@@ -1,0 +1,50 @@
+// What stands in a weft::Address: where a listener can be reached, and which listener it is.
+//
+//   0 magic "WFTA"   4 version   5 number of endpoints   6 zero (u16)   8 listener id (u64)
+//  16 endpoints, 8 bytes (IPv4) or 20 bytes (IPv6) each, then zeros     108 CRC32C of the first 108 bytes
+//
+// An endpoint: family (4, 6), prefix length, port (u16), 4 or 16 address bytes. Numbers are little-endian,
+// addresses in network order. Scopes are not carried: they mean nothing on another machine.
+//
+// The address comes from anywhere (a file, MPI, NCCL's bootstrap), so nothing in it is trusted. Pure; any
+// thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "transport/tcp/byte_cursor.h"
+#include "transport/tcp/ip_address.h"
+#include "weft/context.h"
+#include "weft/status.h"
+
+namespace weft::tcp {
+
+// 92 bytes of endpoints. The handshake carries the full list; an address needs only enough to get there.
+inline constexpr std::size_t kMaxIpv4InAddress = 11;
+inline constexpr std::size_t kMaxIpv6InAddress = 4;
+
+struct ListenerAddress {
+  std::uint64_t listener_id = 0;
+  std::vector<Endpoint> endpoints;
+
+  bool operator==(const ListenerAddress&) const = default;
+};
+
+// Puts in as many endpoints as fit, in their order, passing over those that do not. kInvalidArgument where
+// there is none, or one that nobody could connect to.
+Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints);
+
+// At least one endpoint, each one that a connect() may be tried with. kInvalidArgument for anything else.
+Result<ListenerAddress> decode_address(const Address& address);
+
+// One endpoint, in the form above; shared with the handshake.
+void write_endpoint(const Endpoint& endpoint, ByteWriter* writer);
+// False for an impossible family or prefix, an address that no interface can have (unspecified, multicast,
+// IPv4-mapped), or bytes that run out.
+bool read_endpoint(ByteReader* reader, Endpoint* endpoint);
+std::size_t encoded_bytes(const Endpoint& endpoint);
+
+}  // namespace weft::tcp
