@@ -1,0 +1,239 @@
+// weft::Context and what it hands out, over a Fabric.
+#include "weft/context.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sodium.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "transport/fabric.h"
+#include "transport/tcp/address_codec.h"
+#include "transport/tcp/pairing.h"
+
+namespace weft {
+namespace {
+
+constexpr auto kAttemptTimeout = std::chrono::seconds(2);   // for the first path of a connection, an address
+constexpr auto kOtherPathsWait = std::chrono::seconds(1);   // poll() hands the connection out after it in any case
+constexpr auto kShortestRedial = std::chrono::milliseconds(500);
+constexpr auto kLongestRedial = std::chrono::seconds(5);
+constexpr std::uint16_t kPlanesOption = 1;
+
+class FabricConnection final : public Connection {
+ public:
+  FabricConnection(std::shared_ptr<Fabric> fabric, std::shared_ptr<TcpLink> link)
+      : fabric_(std::move(fabric)), link_(std::move(link)) {}
+  ~FabricConnection() override { fabric_->retire(link_); }
+
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) override {
+    return link_->link.post_send(data, bytes, tag);
+  }
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
+    return link_->link.post_receive(data, capacity, tag);
+  }
+  Completion test(RequestId request) override { return link_->link.test(request); }
+  void progress() override { link_->link.progress(); }
+  Status error() const override { return link_->link.error(); }
+  ConnectionStatistics statistics() const override { return link_->link.statistics(); }
+  Status cut_path(int path) override { return link_->link.cut_path(path); }
+
+ private:
+  std::shared_ptr<Fabric> fabric_;
+  std::shared_ptr<TcpLink> link_;
+};
+
+class FabricListener final : public Listener {
+ public:
+  FabricListener(std::shared_ptr<Fabric> fabric, std::uint64_t id, const Address& address)
+      : fabric_(std::move(fabric)), id_(id), address_(address) {}
+  ~FabricListener() override { fabric_->close_listener(id_); }
+
+  const Address& address() const override { return address_; }
+  Result<std::unique_ptr<Connection>> accept() override {
+    fabric_->step_acceptor();
+    std::unique_ptr<Connection> connection;
+    if (auto link = fabric_->take_accepted(id_)) {
+      connection = std::make_unique<FabricConnection>(fabric_, std::move(link));
+    }
+    return connection;
+  }
+
+ private:
+  std::shared_ptr<Fabric> fabric_;
+  std::uint64_t id_;
+  Address address_;
+};
+
+// First one path, over whichever pair of interfaces answers; then the others, which the link dials by itself.
+class FabricConnector final : public Connector {
+ public:
+  FabricConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes)
+      : fabric_(std::move(fabric)), planes_(std::move(planes)), began_(engine::steady_now()) {
+    const Config& config = fabric_->config();
+    std::size_t max_paths = static_cast<std::size_t>(config.max_paths);
+    if (planes_.size() > max_paths) planes_.resize(max_paths);
+    std::size_t per_plane = std::min(static_cast<std::size_t>(config.paths_per_plane), max_paths / planes_.size());
+    for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), per_plane, plane);
+    dialing_.secret = fabric_->secret();
+    dialing_.hello.listener_id = listener;
+    randombytes_buf(dialing_.hello.connection_id.data(), dialing_.hello.connection_id.size());
+    dialing_.hello.total_paths = static_cast<std::uint8_t>(routes_.size());
+    dialing_.hello.parameters.chunk_limit_bytes = static_cast<std::uint32_t>(std::bit_floor(config.chunk_bytes));
+    dialing_.hello.parameters.payload_checksum = config.payload_checksum;
+    dialing_.hello.endpoints = fabric_->endpoints();
+    dialing_.hello.options.push_back({kPlanesOption, {static_cast<std::byte>(planes_.size())}});
+    dialing_.attempt_timeout = kAttemptTimeout;
+  }
+  ~FabricConnector() override {
+    if (link_) fabric_->retire(link_);
+  }
+
+  Result<std::unique_ptr<Connection>> poll() override {
+    multipath::TimePoint now = engine::steady_now();
+    if (!link_) {
+      if (Status status = try_first_path(now); !status) return status;
+      if (!link_) return std::unique_ptr<Connection>();
+    }
+    bool settled = link_->link.with_endpoint([&](multipath::Endpoint&, engine::Backend&, multipath::TimePoint) {
+      return link_->backend->is_settled();
+    });
+    if (!settled && now - first_path_at_ < kOtherPathsWait) return std::unique_ptr<Connection>();
+    return std::unique_ptr<Connection>(std::make_unique<FabricConnection>(fabric_, std::move(link_)));
+  }
+
+ private:
+  std::size_t first_path_of(std::size_t plane) const { return plane * (routes_.size() / planes_.size()); }
+
+  Status try_first_path(multipath::TimePoint now) {
+    if (!dial_) {
+      if (now - began_ > fabric_->config().connect_timeout) {
+        return Status(last_error_.code(),
+                      fmt::format("no connection within {} ms (WEFT_CONNECT_TIMEOUT_MS); the last attempt said: {}",
+                                  fabric_->config().connect_timeout.count(), last_error_.message()));
+      }
+      if (now < next_attempt_) return Status::ok();
+      dialing_.hello.purpose = tcp::PathPurpose::kFirstPath;
+      std::size_t plane = attempt_ % planes_.size();
+      path_ = static_cast<multipath::PathId>(first_path_of(plane));
+      incarnation_ = static_cast<multipath::Incarnation>(++attempt_);
+      dial_began_ = now;
+      dial_ = std::make_unique<tcp::Dial>(planes_[plane], dialing_, path_, incarnation_, now);
+    }
+    tcp::DialState state = dial_->step(now);
+    if (state == tcp::DialState::kPending) return Status::ok();
+    std::unique_ptr<tcp::Dial> dial = std::move(dial_);
+    if (state == tcp::DialState::kFailed) {
+      last_error_ = dial->error();
+      if (dial->is_refused()) return last_error_;
+      next_attempt_ = now + std::chrono::milliseconds(attempt_ % planes_.size() == 0 ? 20 : 0);
+      return Status::ok();
+    }
+    begin_link(*dial, now);
+    return Status::ok();
+  }
+
+  void begin_link(tcp::Dial& dial, multipath::TimePoint now) {
+    // A fresh dial may take a few round trips; a far peer's are longer than a near one's.
+    multipath::Duration redial = std::clamp<multipath::Duration>(8 * (now - dial_began_), kShortestRedial, kLongestRedial);
+    dialing_.attempt_timeout = redial;
+    dialing_.hello.purpose = tcp::PathPurpose::kAdditionalPath;
+    dialing_.hello.parameters = dial.welcome().parameters;
+    link_ = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(), routes_, dialing_,
+                               dial.welcome().parameters);
+    first_path_at_ = now;
+    link_->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint at) {
+      return link_->backend->adopt(path_, incarnation_, dial.take_socket(),
+                                   routes_[multipath::index(path_)].local.name, endpoint, at);
+    });
+  }
+
+  std::shared_ptr<Fabric> fabric_;
+  std::vector<tcp::PathRoute> planes_;  // one route a plane
+  std::vector<tcp::PathRoute> routes_;  // one a path
+  tcp::DialSettings dialing_;
+  multipath::TimePoint began_, dial_began_, next_attempt_{}, first_path_at_{};
+  std::size_t attempt_ = 0;
+  multipath::PathId path_{};
+  multipath::Incarnation incarnation_{};
+  std::unique_ptr<tcp::Dial> dial_;
+  Status last_error_{StatusCode::kUnreachable, "there was none"};
+  std::shared_ptr<TcpLink> link_;
+};
+
+std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::InterfaceAddress>& interfaces) {
+  std::vector<tcp::NetworkAddress> result;
+  for (const auto& one : interfaces) result.push_back({one.address, one.prefix_length});
+  return result;
+}
+
+std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::Endpoint>& endpoints) {
+  std::vector<tcp::NetworkAddress> result;
+  for (const auto& one : endpoints) result.push_back({one.address, one.prefix_length});
+  return result;
+}
+
+std::vector<std::string> names(const std::vector<tcp::NetworkAddress>& addresses) {
+  std::vector<std::string> result;
+  for (const auto& one : addresses) result.push_back(fmt::format("{}/{}", one.address.to_string(), one.prefix_length));
+  return result;
+}
+
+class FabricContext final : public Context {
+ public:
+  explicit FabricContext(std::shared_ptr<Fabric> fabric) : fabric_(std::move(fabric)) {}
+  ~FabricContext() override { fabric_->stop(); }
+
+  const Config& config() const override { return fabric_->config(); }
+  const std::vector<Device>& devices() const override { return fabric_->devices(); }
+  std::string statistics_json() const override { return fabric_->statistics_json(); }
+
+  Result<std::unique_ptr<Listener>> listen() override {
+    std::uint64_t id = fabric_->open_listener();
+    auto address = tcp::encode_address(id, fabric_->endpoints());
+    if (!address) {
+      fabric_->close_listener(id);
+      return address.status();
+    }
+    return std::unique_ptr<Listener>(std::make_unique<FabricListener>(fabric_, id, *address));
+  }
+
+  Result<std::unique_ptr<Connector>> connect(const Address& address) override {
+    auto listener = tcp::decode_address(address);
+    if (!listener) return listener.status();
+    auto local = networks(fabric_->interfaces());
+    auto remote = networks(listener->endpoints);
+    std::vector<tcp::PathRoute> planes;
+    for (const tcp::AddressPair& pair : tcp::pair_addresses(local, remote)) {
+      tcp::PathRoute route;
+      route.local = fabric_->interfaces()[static_cast<std::size_t>(pair.local)];
+      route.remote = listener->endpoints[static_cast<std::size_t>(pair.remote)];
+      route.bind_to_device =
+          tcp::should_bind_to_device(route.local, route.remote.address, fabric_->host_addresses());
+      route.plane = static_cast<std::uint8_t>(planes.size());
+      planes.push_back(std::move(route));
+    }
+    if (planes.empty()) {
+      return Status(StatusCode::kUnreachable,
+                    fmt::format("none of our addresses ({}) can reach one of the peer's ({}); choose interfaces of the "
+                                "same networks with WEFT_IF on both sides",
+                                fmt::join(names(local), ", "), fmt::join(names(remote), ", ")));
+    }
+    return std::unique_ptr<Connector>(
+        std::make_unique<FabricConnector>(fabric_, listener->listener_id, std::move(planes)));
+  }
+
+ private:
+  std::shared_ptr<Fabric> fabric_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Context>> Context::create(const Config& config, LogSink log) {
+  auto fabric = Fabric::create(config, std::move(log));
+  if (!fabric) return fabric.status();
+  return std::unique_ptr<Context>(std::make_unique<FabricContext>(std::move(*fabric)));
+}
+
+}  // namespace weft

@@ -1,0 +1,299 @@
+#include "transport/fabric.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+
+#include "transport/tcp/interface_filter.h"
+#include "transport/tcp/interfaces.h"
+
+namespace weft {
+namespace {
+
+constexpr auto kTick = std::chrono::milliseconds(1);
+constexpr std::size_t kMaxUnaccepted = 4096;       // a listener (I7)
+constexpr std::size_t kMaxClosedStatistics = 256;  // the newest
+constexpr std::uint16_t kPlanesOption = 1;         // one byte: how many planes the connection's paths are dealt over
+constexpr auto kFarewell = std::chrono::milliseconds(1500);
+
+std::uint64_t random_id() {
+  std::uint64_t id = 0;
+  randombytes_buf(&id, sizeof id);
+  return id;
+}
+
+// A connection takes up to max_paths sockets, more than the usual soft limit of 1,024 allows a large job.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t planes) {
+  std::vector<multipath::PlaneId> dealt;
+  std::size_t per_plane = std::max<std::size_t>(1, paths / std::max<std::size_t>(1, planes));
+  for (std::size_t i = 0; i < paths; ++i) dealt.push_back(static_cast<multipath::PlaneId>(i / per_plane));
+  return dealt;
+}
+
+std::size_t planes_of(const tcp::Hello& hello) {
+  for (const tcp::HandshakeOption& option : hello.options)
+    if (option.type == kPlanesOption && option.value.size() == 1) return static_cast<std::size_t>(option.value[0]);
+  return 1;
+}
+
+}  // namespace
+
+Fabric::Fabric(const Config& config, LogSink log)
+    : config_(config), log_(std::make_shared<const engine::Log>(std::move(log), config.log_level)) {}
+
+Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log) {
+  if (Status valid = config.validate(); !valid) return valid;
+  if (sodium_init() < 0) return Status(StatusCode::kInternal, "libsodium cannot be initialised: no random numbers");
+  raise_file_limit();
+  std::shared_ptr<Fabric> fabric(new Fabric(config, std::move(log)));
+  if (Status opened = fabric->open(); !opened) return opened;
+  return fabric;
+}
+
+Status Fabric::open() {
+  secret_ = std::make_shared<const tcp::HandshakeSecret>(config_.secret);
+  auto filter = tcp::InterfaceFilter::parse(config_.interfaces);
+  if (!filter) return filter.status();
+  auto all = tcp::list_interfaces();
+  if (!all) return all.status();
+  auto chosen = tcp::select_interfaces(*all, *filter, config_.address_family);
+  if (!chosen) return chosen.status();
+  host_addresses_ = std::move(*all);
+  interfaces_ = std::move(*chosen);
+  for (const tcp::InterfaceAddress& one : interfaces_) {
+    devices_.push_back({one.name, one.address.to_string(), one.speed_mbps, one.pci_path});
+  }
+  auto acceptor = tcp::Acceptor::open(interfaces_, secret_, log_);
+  if (!acceptor) return acceptor.status();
+  acceptor_ = std::move(*acceptor);
+
+  // Signals are the application's: none is to be handled on our thread.
+  sigset_t all_signals;
+  sigset_t before;
+  sigfillset(&all_signals);
+  pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+  housekeeper_ = std::thread([this] { housekeep(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(housekeeper_.native_handle(), "weft-house");
+  return Status::ok();
+}
+
+Fabric::~Fabric() { stop(); }
+
+void Fabric::stop() {
+  {
+    std::unique_lock lock(mutex_);
+    if (stopping_) return;
+    if (housekeeper_.joinable()) wake_.wait_for(lock, kFarewell, [this] { return closing_.empty(); });
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (housekeeper_.joinable()) housekeeper_.join();
+  write_statistics();
+}
+
+void Fabric::housekeep() {
+  LinkList links;
+  auto next_statistics = std::chrono::steady_clock::now() + config_.stats_interval;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    wake_.wait_for(lock, kTick, [this] { return stopping_; });
+    if (links_changed_) {
+      links_changed_ = false;
+      links.clear();
+      for (auto& [id, link] : links_) links.push_back(link);
+    }
+    lock.unlock();
+    step_acceptor();
+    for (auto& link : links) link->link.housekeep();
+    bool due = config_.stats_interval.count() > 0 && std::chrono::steady_clock::now() >= next_statistics;
+    if (due && !config_.stats_file.empty()) {
+      write_statistics();
+      next_statistics = std::chrono::steady_clock::now() + config_.stats_interval;
+    }
+    lock.lock();
+    bool any = std::erase_if(closing_, [this](const std::shared_ptr<TcpLink>& link) {
+      if (!link->link.finished()) return false;
+      links_.erase(link->id);
+      links_changed_ = true;
+      return true;
+    });
+    if (any && closing_.empty()) wake_.notify_all();
+  }
+}
+
+void Fabric::step_acceptor() {
+  std::unique_lock lock(acceptor_mutex_, std::try_to_lock);
+  if (lock) acceptor_->step(engine::steady_now(), *this);
+}
+
+std::string Fabric::statistics_json() const {
+  std::vector<engine::NamedConnection> connections;
+  LinkList open;
+  {
+    std::lock_guard lock(mutex_);
+    connections.assign(closed_statistics_.begin(), closed_statistics_.end());
+    for (auto& [id, link] : links_)
+      if (std::find(closing_.begin(), closing_.end(), link) == closing_.end()) open.push_back(link);
+  }
+  for (auto& link : open) connections.push_back({link->link.statistics(), true});
+  return engine::to_json(connections);
+}
+
+void Fabric::write_statistics() const {
+  if (config_.stats_file.empty()) return;
+  Status written = engine::write_file(engine::expand_file_name(config_.stats_file), statistics_json());
+  if (!written) (*log_)(LogLevel::kWarn, written.message());
+}
+
+std::uint64_t Fabric::open_listener() {
+  std::lock_guard lock(mutex_);
+  std::uint64_t id = random_id();
+  while (id == 0 || listeners_.contains(id)) id = random_id();
+  listeners_[id];
+  return id;
+}
+
+void Fabric::close_listener(std::uint64_t listener) {
+  std::deque<std::shared_ptr<TcpLink>> orphans;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = listeners_.find(listener);
+    if (found == listeners_.end()) return;
+    orphans = std::move(found->second);
+    listeners_.erase(found);
+  }
+  for (auto& link : orphans) retire(link);
+}
+
+std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
+  while (true) {
+    std::shared_ptr<TcpLink> link;
+    {
+      std::lock_guard lock(mutex_);
+      auto found = listeners_.find(listener);
+      if (found == listeners_.end() || found->second.empty()) return nullptr;
+      link = std::move(found->second.front());
+      found->second.pop_front();
+    }
+    // Whoever connected may have left again before we looked.
+    bool alive = link->link.with_endpoint([](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
+      return std::any_of(endpoint.paths().begin(), endpoint.paths().end(),
+                         [](const multipath::Path& path) { return path.connected; }) &&
+             !endpoint.peer_closed();
+    });
+    if (alive) return link;
+    retire(link);
+  }
+}
+
+std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
+                                           std::size_t planes, std::vector<tcp::PathRoute> routes,
+                                           const tcp::DialSettings& dialing, const tcp::LinkParameters& parameters) {
+  multipath::EndpointConfig endpoint;
+  endpoint.path_planes = deal_planes(paths, planes);
+  endpoint.connects = connects;
+  endpoint.chunk_bytes = std::bit_floor(std::size_t{parameters.chunk_limit_bytes});
+  endpoint.peer_timeout = config_.peer_timeout;
+  endpoint.path_timeout = config_.path_timeout;
+  auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing, parameters.payload_checksum,
+                                                    config_.peer_timeout, log_);
+  auto link = std::make_shared<TcpLink>(id, endpoint, std::move(backend), log_);
+  std::lock_guard lock(mutex_);
+  links_[id] = link;
+  links_changed_ = true;
+  return link;
+}
+
+void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
+  ConnectionStatistics last = link->link.statistics();
+  link->link.begin_close();
+  std::lock_guard lock(mutex_);
+  closing_.push_back(link);
+  closed_statistics_.push_back({std::move(last), false});
+  if (closed_statistics_.size() > kMaxClosedStatistics) closed_statistics_.pop_front();
+}
+
+tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
+  Verdict verdict;
+  verdict.parameters.chunk_limit_bytes =
+      std::min<std::uint32_t>(hello.parameters.chunk_limit_bytes, static_cast<std::uint32_t>(config_.chunk_bytes));
+  verdict.parameters.payload_checksum = hello.parameters.payload_checksum || config_.payload_checksum;
+  std::shared_ptr<TcpLink> link;
+  {
+    std::lock_guard lock(mutex_);
+    auto known = links_.find(hello.connection_id);
+    if (known != links_.end()) {
+      link = known->second;
+    } else if (hello.purpose != tcp::PathPurpose::kFirstPath) {
+      verdict.code = tcp::RefusalCode::kUnknownConnection;
+      verdict.why = "the connection was closed at this end";
+      return verdict;
+    } else {
+      auto listener = listeners_.find(hello.listener_id);
+      if (listener == listeners_.end()) {
+        verdict.code = tcp::RefusalCode::kUnknownListener;
+        verdict.why = "no such listener; it was closed, or the address is of an earlier run";
+      } else if (listener->second.size() >= kMaxUnaccepted) {
+        verdict.code = tcp::RefusalCode::kLimit;
+        verdict.why = fmt::format("{} connections wait for accept()", kMaxUnaccepted);
+      }
+      return verdict;
+    }
+  }
+  bool fits = hello.total_paths == link->paths &&
+              link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
+                return endpoint.may_connect(static_cast<multipath::PathId>(hello.path_index),
+                                            static_cast<multipath::Incarnation>(hello.incarnation));
+              });
+  if (!fits) {
+    verdict.code = tcp::RefusalCode::kStalePath;
+    verdict.why = "a newer connection of this path was seen, or the path does not exist";
+  }
+  return verdict;
+}
+
+void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::Socket socket) {
+  std::shared_ptr<TcpLink> link;
+  bool fresh = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto known = links_.find(hello.connection_id);
+    if (known != links_.end()) link = known->second;
+  }
+  if (!link) {
+    tcp::LinkParameters parameters = judge(hello).parameters;
+    fresh = true;
+    link = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}}, parameters);
+  }
+  link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
+    return link->backend->adopt(static_cast<multipath::PathId>(hello.path_index),
+                                static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket), device,
+                                endpoint, now);
+  });
+  if (!fresh) return;
+  {
+    std::lock_guard lock(mutex_);
+    auto listener = listeners_.find(hello.listener_id);
+    if (listener != listeners_.end()) {
+      listener->second.push_back(link);
+      return;
+    }
+  }
+  retire(link);  // the listener went away while we shook hands
+}
+
+}  // namespace weft
