@@ -27,12 +27,6 @@ std::span<std::byte> address_bytes(Endpoint* endpoint) {
       .first(endpoint->address.family == Family::kIpv4 ? 4 : 16);
 }
 
-bool is_possible(const Endpoint& endpoint) {
-  const IpAddress& address = endpoint.address;
-  return endpoint.prefix_length >= 0 && endpoint.prefix_length <= address.bits() &&
-         !address.is_unspecified() && !address.is_multicast() && !address.is_ipv4_mapped();
-}
-
 Status unusable(const std::string& why) {
   return {StatusCode::kInvalidArgument, "this is not the address of a Weft listener: " + why + ". Pass all " +
                                             std::to_string(Address::kBytes) +
@@ -40,6 +34,12 @@ Status unusable(const std::string& why) {
 }
 
 }  // namespace
+
+bool is_possible_endpoint(const Endpoint& endpoint) {
+  const IpAddress& address = endpoint.address;
+  return endpoint.prefix_length >= 0 && endpoint.prefix_length <= address.bits() &&
+         !address.is_unspecified() && !address.is_multicast() && !address.is_ipv4_mapped();
+}
 
 std::size_t encoded_bytes(const Endpoint& endpoint) {
   return endpoint.address.family == Family::kIpv4 ? 8 : 20;
@@ -61,7 +61,7 @@ bool read_endpoint(ByteReader* reader, Endpoint* endpoint) {
   endpoint->prefix_length = reader->u8();
   endpoint->port = reader->u16();
   reader->copy_to(address_bytes(endpoint));
-  return !reader->overrun() && is_possible(*endpoint);
+  return !reader->overrun() && is_possible_endpoint(*endpoint);
 }
 
 Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints) {
@@ -70,7 +70,7 @@ Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoi
   ByteWriter body(bytes.subspan(kEndpointsAt, kChecksumAt - kEndpointsAt));
   std::uint8_t count = 0;
   for (const Endpoint& endpoint : endpoints) {
-    if (!is_possible(endpoint) || endpoint.port == 0) {
+    if (!is_possible_endpoint(endpoint) || endpoint.port == 0) {
       return Status(StatusCode::kInvalidArgument, "nobody can connect to " +
                                                       endpoint.address.to_string_with_port(endpoint.port) +
                                                       "/" + std::to_string(endpoint.prefix_length));

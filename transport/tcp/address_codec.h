@@ -40,10 +40,13 @@ Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoi
 // At least one endpoint, each one that a connect() may be tried with. kInvalidArgument for anything else.
 Result<ListenerAddress> decode_address(const Address& address);
 
-// One endpoint, in the form above; shared with the handshake.
+// Whether an interface can have this address and prefix: not unspecified, multicast or IPv4-mapped. The port
+// may be 0.
+bool is_possible_endpoint(const Endpoint& endpoint);
+
+// One possible endpoint, in the form above; shared with the handshake.
 void write_endpoint(const Endpoint& endpoint, ByteWriter* writer);
-// False for an impossible family or prefix, an address that no interface can have (unspecified, multicast,
-// IPv4-mapped), or bytes that run out.
+// False where the bytes run out or are no possible endpoint.
 bool read_endpoint(ByteReader* reader, Endpoint* endpoint);
 std::size_t encoded_bytes(const Endpoint& endpoint);
 
