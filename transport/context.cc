@@ -15,11 +15,11 @@
 namespace weft {
 namespace {
 
-constexpr auto kAttemptTimeout = std::chrono::seconds(2);   // for the first path of a connection, an address
-constexpr auto kOtherPathsWait = std::chrono::seconds(1);   // poll() hands the connection out after it in any case
+constexpr auto kAttemptTimeout = std::chrono::seconds(2);  // for the first path of a connection, an address
+constexpr auto kOtherPathsWait =
+    std::chrono::seconds(1);  // poll() hands the connection out after it in any case
 constexpr auto kShortestRedial = std::chrono::milliseconds(500);
 constexpr auto kLongestRedial = std::chrono::seconds(5);
-constexpr std::uint16_t kPlanesOption = 1;
 
 class FabricConnection final : public Connection {
  public:
@@ -74,13 +74,15 @@ class FabricConnector final : public Connector {
     const Config& config = fabric_->config();
     std::size_t max_paths = static_cast<std::size_t>(config.max_paths);
     if (planes_.size() > max_paths) planes_.resize(max_paths);
-    std::size_t per_plane = std::min(static_cast<std::size_t>(config.paths_per_plane), max_paths / planes_.size());
+    std::size_t per_plane =
+        std::min(static_cast<std::size_t>(config.paths_per_plane), max_paths / planes_.size());
     for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), per_plane, plane);
     dialing_.secret = fabric_->secret();
     dialing_.hello.listener_id = listener;
     randombytes_buf(dialing_.hello.connection_id.data(), dialing_.hello.connection_id.size());
     dialing_.hello.total_paths = static_cast<std::uint8_t>(routes_.size());
-    dialing_.hello.parameters.chunk_limit_bytes = static_cast<std::uint32_t>(std::bit_floor(config.chunk_bytes));
+    dialing_.hello.parameters.chunk_limit_bytes =
+        static_cast<std::uint32_t>(std::bit_floor(config.chunk_bytes));
     dialing_.hello.parameters.payload_checksum = config.payload_checksum;
     dialing_.hello.endpoints = fabric_->endpoints();
     dialing_.hello.options.push_back({kPlanesOption, {static_cast<std::byte>(planes_.size())}});
@@ -96,9 +98,10 @@ class FabricConnector final : public Connector {
       if (Status status = try_first_path(now); !status) return status;
       if (!link_) return std::unique_ptr<Connection>();
     }
-    bool settled = link_->link.with_endpoint([&](multipath::Endpoint&, engine::Backend&, multipath::TimePoint) {
-      return link_->backend->is_settled();
-    });
+    bool settled =
+        link_->link.with_endpoint([&](multipath::Endpoint&, engine::Backend&, multipath::TimePoint) {
+          return link_->backend->is_settled();
+        });
     if (!settled && now - first_path_at_ < kOtherPathsWait) return std::unique_ptr<Connection>();
     return std::unique_ptr<Connection>(std::make_unique<FabricConnection>(fabric_, std::move(link_)));
   }
@@ -109,9 +112,10 @@ class FabricConnector final : public Connector {
   Status try_first_path(multipath::TimePoint now) {
     if (!dial_) {
       if (now - began_ > fabric_->config().connect_timeout) {
-        return Status(last_error_.code(),
-                      fmt::format("no connection within {} ms (WEFT_CONNECT_TIMEOUT_MS); the last attempt said: {}",
-                                  fabric_->config().connect_timeout.count(), last_error_.message()));
+        return Status(
+            last_error_.code(),
+            fmt::format("no connection within {} ms (WEFT_CONNECT_TIMEOUT_MS); the last attempt said: {}",
+                        fabric_->config().connect_timeout.count(), last_error_.message()));
       }
       if (now < next_attempt_) return Status::ok();
       dialing_.hello.purpose = tcp::PathPurpose::kFirstPath;
@@ -136,12 +140,13 @@ class FabricConnector final : public Connector {
 
   void begin_link(tcp::Dial& dial, multipath::TimePoint now) {
     // A fresh dial may take a few round trips; a far peer's are longer than a near one's.
-    multipath::Duration redial = std::clamp<multipath::Duration>(8 * (now - dial_began_), kShortestRedial, kLongestRedial);
+    multipath::Duration redial =
+        std::clamp<multipath::Duration>(8 * (now - dial_began_), kShortestRedial, kLongestRedial);
     dialing_.attempt_timeout = redial;
     dialing_.hello.purpose = tcp::PathPurpose::kAdditionalPath;
     dialing_.hello.parameters = dial.welcome().parameters;
-    link_ = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(), routes_, dialing_,
-                               dial.welcome().parameters);
+    link_ = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(), routes_,
+                               dialing_, dial.welcome().parameters);
     first_path_at_ = now;
     link_->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint at) {
       return link_->backend->adopt(path_, incarnation_, dial.take_socket(),
@@ -176,7 +181,8 @@ std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::Endpoint>& endp
 
 std::vector<std::string> names(const std::vector<tcp::NetworkAddress>& addresses) {
   std::vector<std::string> result;
-  for (const auto& one : addresses) result.push_back(fmt::format("{}/{}", one.address.to_string(), one.prefix_length));
+  for (const auto& one : addresses)
+    result.push_back(fmt::format("{}/{}", one.address.to_string(), one.prefix_length));
   return result;
 }
 
@@ -215,10 +221,11 @@ class FabricContext final : public Context {
       planes.push_back(std::move(route));
     }
     if (planes.empty()) {
-      return Status(StatusCode::kUnreachable,
-                    fmt::format("none of our addresses ({}) can reach one of the peer's ({}); choose interfaces of the "
-                                "same networks with WEFT_IF on both sides",
-                                fmt::join(names(local), ", "), fmt::join(names(remote), ", ")));
+      return Status(
+          StatusCode::kUnreachable,
+          fmt::format("none of our addresses ({}) can reach one of the peer's ({}); choose interfaces of the "
+                      "same networks with WEFT_IF on both sides",
+                      fmt::join(names(local), ", "), fmt::join(names(remote), ", ")));
     }
     return std::unique_ptr<Connector>(
         std::make_unique<FabricConnector>(fabric_, listener->listener_id, std::move(planes)));

@@ -19,7 +19,6 @@ namespace {
 constexpr auto kTick = std::chrono::milliseconds(1);
 constexpr std::size_t kMaxUnaccepted = 4096;       // a listener (I7)
 constexpr std::size_t kMaxClosedStatistics = 256;  // the newest
-constexpr std::uint16_t kPlanesOption = 1;         // one byte: how many planes the connection's paths are dealt over
 constexpr auto kFarewell = std::chrono::milliseconds(1500);
 
 std::uint64_t random_id() {
@@ -45,7 +44,8 @@ std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t plane
 
 std::size_t planes_of(const tcp::Hello& hello) {
   for (const tcp::HandshakeOption& option : hello.options)
-    if (option.type == kPlanesOption && option.value.size() == 1) return static_cast<std::size_t>(option.value[0]);
+    if (option.type == kPlanesOption && option.value.size() == 1)
+      return static_cast<std::size_t>(option.value[0]);
   return 1;
 }
 
@@ -56,7 +56,8 @@ Fabric::Fabric(const Config& config, LogSink log)
 
 Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log) {
   if (Status valid = config.validate(); !valid) return valid;
-  if (sodium_init() < 0) return Status(StatusCode::kInternal, "libsodium cannot be initialised: no random numbers");
+  if (sodium_init() < 0)
+    return Status(StatusCode::kInternal, "libsodium cannot be initialised: no random numbers");
   raise_file_limit();
   std::shared_ptr<Fabric> fabric(new Fabric(config, std::move(log)));
   if (Status opened = fabric->open(); !opened) return opened;
@@ -91,7 +92,9 @@ Status Fabric::open() {
   return Status::ok();
 }
 
-Fabric::~Fabric() { stop(); }
+Fabric::~Fabric() {
+  stop();
+}
 
 void Fabric::stop() {
   {
@@ -190,11 +193,12 @@ std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
       found->second.pop_front();
     }
     // Whoever connected may have left again before we looked.
-    bool alive = link->link.with_endpoint([](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
-      return std::any_of(endpoint.paths().begin(), endpoint.paths().end(),
-                         [](const multipath::Path& path) { return path.connected; }) &&
-             !endpoint.peer_closed();
-    });
+    bool alive =
+        link->link.with_endpoint([](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
+          return std::any_of(endpoint.paths().begin(), endpoint.paths().end(),
+                             [](const multipath::Path& path) { return path.connected; }) &&
+                 !endpoint.peer_closed();
+        });
     if (alive) return link;
     retire(link);
   }
@@ -202,15 +206,16 @@ std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
 
 std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
                                            std::size_t planes, std::vector<tcp::PathRoute> routes,
-                                           const tcp::DialSettings& dialing, const tcp::LinkParameters& parameters) {
+                                           const tcp::DialSettings& dialing,
+                                           const tcp::LinkParameters& parameters) {
   multipath::EndpointConfig endpoint;
   endpoint.path_planes = deal_planes(paths, planes);
   endpoint.connects = connects;
   endpoint.chunk_bytes = std::bit_floor(std::size_t{parameters.chunk_limit_bytes});
   endpoint.peer_timeout = config_.peer_timeout;
   endpoint.path_timeout = config_.path_timeout;
-  auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing, parameters.payload_checksum,
-                                                    config_.peer_timeout, log_);
+  auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
+                                                    parameters.payload_checksum, config_.peer_timeout, log_);
   auto link = std::make_shared<TcpLink>(id, endpoint, std::move(backend), log_);
   std::lock_guard lock(mutex_);
   links_[id] = link;
@@ -229,8 +234,8 @@ void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
 
 tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
   Verdict verdict;
-  verdict.parameters.chunk_limit_bytes =
-      std::min<std::uint32_t>(hello.parameters.chunk_limit_bytes, static_cast<std::uint32_t>(config_.chunk_bytes));
+  verdict.parameters.chunk_limit_bytes = std::min<std::uint32_t>(
+      hello.parameters.chunk_limit_bytes, static_cast<std::uint32_t>(config_.chunk_bytes));
   verdict.parameters.payload_checksum = hello.parameters.payload_checksum || config_.payload_checksum;
   std::shared_ptr<TcpLink> link;
   {
@@ -254,11 +259,12 @@ tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
       return verdict;
     }
   }
-  bool fits = hello.total_paths == link->paths &&
-              link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
-                return endpoint.may_connect(static_cast<multipath::PathId>(hello.path_index),
-                                            static_cast<multipath::Incarnation>(hello.incarnation));
-              });
+  bool fits =
+      hello.total_paths == link->paths &&
+      link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
+        return endpoint.may_connect(static_cast<multipath::PathId>(hello.path_index),
+                                    static_cast<multipath::Incarnation>(hello.incarnation));
+      });
   if (!fits) {
     verdict.code = tcp::RefusalCode::kStalePath;
     verdict.why = "a newer connection of this path was seen, or the path does not exist";
@@ -277,12 +283,13 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
   if (!link) {
     tcp::LinkParameters parameters = judge(hello).parameters;
     fresh = true;
-    link = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}}, parameters);
+    link = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
+                     parameters);
   }
   link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
     return link->backend->adopt(static_cast<multipath::PathId>(hello.path_index),
-                                static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket), device,
-                                endpoint, now);
+                                static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket),
+                                device, endpoint, now);
   });
   if (!fresh) return;
   {

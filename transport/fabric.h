@@ -1,5 +1,5 @@
-// The process's links, listeners and housekeeping, over TCP: what stands behind weft::Context. This is where backends
-// are made and handed to the engine; nothing registers itself.
+// The process's links, listeners and housekeeping, over TCP: what stands behind weft::Context. This is where
+// backends are made and handed to the engine; nothing registers itself.
 //
 // Threads: `mutex_` guards the registries and is never held while a link's lock is taken on the data path;
 // `acceptor_mutex_` guards the acceptor. Order: acceptor, registry, link.
@@ -24,10 +24,16 @@
 
 namespace weft {
 
+// Handshake option: one byte, the number of planes over which the connection's paths are dealt evenly.
+inline constexpr std::uint16_t kPlanesOption = 1;
+
 struct TcpLink {
-  TcpLink(tcp::ConnectionId name, const multipath::EndpointConfig& config, std::unique_ptr<tcp::LinkBackend> tcp,
-          std::shared_ptr<const engine::Log> log)
-      : id(name), backend(tcp.get()), paths(config.path_planes.size()), link(config, std::move(tcp), std::move(log)) {}
+  TcpLink(tcp::ConnectionId name, const multipath::EndpointConfig& config,
+          std::unique_ptr<tcp::LinkBackend> tcp, std::shared_ptr<const engine::Log> log)
+      : id(name),
+        backend(tcp.get()),
+        paths(config.path_planes.size()),
+        link(config, std::move(tcp), std::move(log)) {}
   const tcp::ConnectionId id;
   tcp::LinkBackend* const backend;  // owned by `link`; used under its lock
   const std::size_t paths;
@@ -57,9 +63,9 @@ class Fabric final : public tcp::AcceptVisitor {
   void step_acceptor();
 
   // Links.
-  std::shared_ptr<TcpLink> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths, std::size_t planes,
-                                     std::vector<tcp::PathRoute> routes, const tcp::DialSettings& dialing,
-                                     const tcp::LinkParameters& parameters);
+  std::shared_ptr<TcpLink> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
+                                     std::size_t planes, std::vector<tcp::PathRoute> routes,
+                                     const tcp::DialSettings& dialing, const tcp::LinkParameters& parameters);
   void retire(const std::shared_ptr<TcpLink>& link);
 
  private:

@@ -1,5 +1,5 @@
-// What a backend (tcp, later verbs, ucx, ...) does for one link: it moves frames over the link's paths. It holds no
-// protocol: which path, when to give one up and what to send again are the endpoint's to say.
+// What a backend (tcp, later verbs, ucx, ...) does for one link: it moves frames over the link's paths. It
+// holds no protocol: which path, when to give one up and what to send again are the endpoint's to say.
 //
 // Threads: called with the link's lock held, from one thread at a time.
 #pragma once
@@ -16,8 +16,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Hands everything that arrived to `endpoint` (frames, lost and writable paths). True if any frame came. Costs one
-  // system call when nothing did.
+  // Hands everything that arrived to `endpoint` (frames, lost and writable paths). True if any frame came.
+  // Costs one system call when nothing did.
   virtual bool receive(multipath::Endpoint& endpoint, multipath::TimePoint now) = 0;
   // Takes a frame for its path; the payload must stay until the endpoint's request is done.
   virtual void send(const multipath::Transmission& transmission, multipath::Endpoint& endpoint,
@@ -28,11 +28,13 @@ class Backend {
   // Nothing lands from this path and nothing is sent on it after the call.
   virtual void fence(multipath::PathId path) = 0;
   // Starts to connect the path anew; tick() reports the outcome to the endpoint.
-  virtual void reconnect(multipath::PathId path, multipath::Incarnation incarnation, multipath::TimePoint now) = 0;
+  virtual void reconnect(multipath::PathId path, multipath::Incarnation incarnation,
+                         multipath::TimePoint now) = 0;
   // About once a millisecond: connection attempts, signs of life of suspicious paths.
   virtual void tick(multipath::Endpoint& endpoint, multipath::TimePoint now) = 0;
 
-  // User memory is about to go away: paths that still refer to it are broken, payloads that arrive are dropped.
+  // User memory is about to go away: paths that still refer to it are broken, payloads that arrive are
+  // dropped.
   virtual void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) = 0;
   // Everything that was sent has reached the peer's host.
   virtual bool is_drained() const = 0;

@@ -17,12 +17,14 @@ namespace {
 constexpr Duration kTick = std::chrono::milliseconds(1);
 constexpr Duration kLinger = std::chrono::seconds(1);
 
-// Polling costs a system call. Right after traffic every call polls, for the sake of latency; later only so often
-// that an idle test() costs well under 200 ns on average and news waits a microsecond or two.
+// Polling costs a system call. Right after traffic every call polls, for the sake of latency; later only so
+// often that an idle test() costs well under 200 ns on average and news waits a microsecond or two.
 constexpr Duration kEagerPolling = std::chrono::microseconds(50);
 constexpr Duration kIdlePollInterval = std::chrono::microseconds(2);
 
-double milliseconds(Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
+double milliseconds(Duration duration) {
+  return static_cast<double>(duration.count()) / 1e6;
+}
 
 }  // namespace
 
@@ -30,8 +32,12 @@ TimePoint steady_now() {
   return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
-Link::Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend, std::shared_ptr<const Log> log)
-    : endpoint_(config), backend_(std::move(backend)), log_(std::move(log)), peer_timeout_(config.peer_timeout) {}
+Link::Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend,
+           std::shared_ptr<const Log> log)
+    : endpoint_(config),
+      backend_(std::move(backend)),
+      log_(std::move(log)),
+      peer_timeout_(config.peer_timeout) {}
 
 RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag) {
   std::lock_guard lock(mutex_);
@@ -41,7 +47,8 @@ RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag
   return request;
 }
 
-// Its clear-to-send goes out with the next frame or the next test(): a send that is posted right behind takes it along.
+// Its clear-to-send goes out with the next frame or the next test(): a send that is posted right behind takes
+// it along.
 RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag) {
   std::lock_guard lock(mutex_);
   return endpoint_.post_receive(steady_now(), static_cast<std::byte*>(data), capacity, tag);
@@ -136,10 +143,11 @@ void Link::act(const Action& action, TimePoint now) {
       (*log_)(LogLevel::kWarn, error_.message());
       return;
     case ActionKind::kPeerClosed:
-      error_ = Status(StatusCode::kPeerLost,
-                      fmt::format("peer {} closed the connection; if this process still waits for it, look at the "
-                                  "peer's log for why it left",
-                                  backend_->peer_name()));
+      error_ =
+          Status(StatusCode::kPeerLost,
+                 fmt::format("peer {} closed the connection; if this process still waits for it, look at the "
+                             "peer's log for why it left",
+                             backend_->peer_name()));
       if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, error_.message());
       return;
   }
@@ -155,12 +163,12 @@ std::string Link::describe_path(PathId path) const {
 
 Status Link::failure() const {
   std::string message =
-      fmt::format("peer {} is lost: none of {} paths worked for {:.0f} ms (WEFT_TIMEOUT_MS).", backend_->peer_name(),
-                  endpoint_.paths().size(), milliseconds(peer_timeout_));
+      fmt::format("peer {} is lost: none of {} paths worked for {:.0f} ms (WEFT_TIMEOUT_MS).",
+                  backend_->peer_name(), endpoint_.paths().size(), milliseconds(peer_timeout_));
   for (std::size_t i = 0; i < endpoint_.paths().size(); ++i) {
     const multipath::Path& path = endpoint_.paths()[i];
     message += fmt::format(" [{}: {}]", describe_path(static_cast<PathId>(i)),
-                           path.connected ? "connected but silent"
+                           path.connected       ? "connected but silent"
                            : path.failures != 0 ? to_string(path.last_loss)
                                                 : "it never connected");
   }
@@ -203,8 +211,9 @@ ConnectionStatistics Link::statistics() const {
 Status Link::cut_path(int path) {
   std::lock_guard lock(mutex_);
   if (path < 0 || static_cast<std::size_t>(path) >= endpoint_.paths().size()) {
-    return Status(StatusCode::kInvalidArgument, fmt::format("there is no path {}: this connection has paths 0..{}",
-                                                            path, endpoint_.paths().size() - 1));
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("there is no path {}: this connection has paths 0..{}", path,
+                              endpoint_.paths().size() - 1));
   }
   TimePoint now = steady_now();
   backend_->cut(static_cast<PathId>(path), endpoint_, now);

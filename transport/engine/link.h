@@ -1,9 +1,9 @@
-// All paths between two processes that one connection uses: an endpoint, a backend, and the lock under which the
-// caller's thread and the housekeeping thread take turns.
+// All paths between two processes that one connection uses: an endpoint, a backend, and the lock under which
+// the caller's thread and the housekeeping thread take turns.
 //
-// A TCP link carries one connection. Sharing its byte streams between connections would make threads that know
-// nothing of each other share a lock on the data path, and let a receive that one thread is slow to post stall the
-// stream for all (docs/transport.md).
+// A TCP link carries one connection. Sharing its byte streams between connections would make threads that
+// know nothing of each other share a lock on the data path, and let a receive that one thread is slow to post
+// stall the stream for all (docs/transport.md).
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@ multipath::TimePoint steady_now();
 
 class Link {
  public:
-  Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend, std::shared_ptr<const Log> log);
+  Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend,
+       std::shared_ptr<const Log> log);
 
   RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag);
   RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag);
@@ -32,12 +33,12 @@ class Link {
   ConnectionStatistics statistics() const;
   Status cut_path(int path);
 
-  // One turn of the housekeeping thread. Leaves at once when the caller's thread is at work, which then does the
-  // same itself.
+  // One turn of the housekeeping thread. Leaves at once when the caller's thread is at work, which then does
+  // the same itself.
   void housekeep();
 
-  // The caller is done with the connection. What is pending is cancelled, its buffers are no longer touched when this
-  // returns, and the peer is told by later housekeep() calls until finished().
+  // The caller is done with the connection. What is pending is cancelled, its buffers are no longer touched
+  // when this returns, and the peer is told by later housekeep() calls until finished().
   void begin_close();
   bool finished() const;
 
@@ -51,7 +52,7 @@ class Link {
   }
 
  private:
-  void drive(multipath::TimePoint now);       // transmit and act until there is nothing left
+  void drive(multipath::TimePoint now);  // transmit and act until there is nothing left
   void act(const multipath::Action& action, multipath::TimePoint now);
   void progress_locked(multipath::TimePoint now);
   void tick_locked(multipath::TimePoint now);

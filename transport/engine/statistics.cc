@@ -86,8 +86,8 @@ Status write_file(const std::string& name, const std::string& text) {
   file << text;
   file.close();
   if (!file || std::rename(temporary.c_str(), name.c_str()) != 0) {
-    return Status(StatusCode::kInternal, fmt::format("cannot write statistics to {}: {} (WEFT_STATS_FILE)", name,
-                                                     std::strerror(errno)));
+    return Status(StatusCode::kInternal, fmt::format("cannot write statistics to {}: {} (WEFT_STATS_FILE)",
+                                                     name, std::strerror(errno)));
   }
   return Status::ok();
 }

@@ -8,8 +8,8 @@
 
 namespace weft::engine {
 
-// {"version","pid","host","connections":[{"peer",...,"paths":[...]}]}; the fields are those of ConnectionStatistics and
-// PathStatistics. `open` says of each connection whether it is still in use.
+// {"version","pid","host","connections":[{"peer",...,"paths":[...]}]}; the fields are those of
+// ConnectionStatistics and PathStatistics. `open` says of each connection whether it is still in use.
 struct NamedConnection {
   ConnectionStatistics statistics;
   bool open = true;

@@ -92,8 +92,14 @@ class Endpoint {
   void path_fenced(PathId path, TimePoint now);
   void path_blocked(PathId path) { paths_[index(path)].writable = false; }
   void path_writable(PathId path) { paths_[index(path)].writable = true; }
-  // The path moves bytes although no frame has come (a large chunk on a slow path).
+  // The path works although no frame has come: a large chunk crawls over a slow path, or the peer's process
+  // is slow.
   void path_progressed(PathId path, TimePoint now);
+  // Sends a probe now, for its bytes' sake: the backend wants to see whether they get through.
+  void request_probe(PathId path) {
+    paths_[index(path)].probe_due = true;
+    control_mask_ |= std::uint64_t{1} << index(path);
+  }
   // Administration (MRC's DENIED). The last usable path cannot be denied: false.
   bool set_denied(PathId path, bool denied);
 
@@ -103,6 +109,7 @@ class Endpoint {
   Landing data_begins(PathId path, Incarnation incarnation, const FrameHeader& header) const;
   const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
 
+  // About once a millisecond.
   void tick(TimePoint now);
   // Feedback that waited for a data frame to travel with goes out by itself.
   void flush_feedback() { control_mask_ |= feedback_mask_; }
@@ -158,6 +165,7 @@ class Endpoint {
   void resolve_outstanding(Path& path, TimePoint now);
   void consider_trust(PathId path, TimePoint now);
   void tick_path(PathId path, TimePoint now);
+  TimePoint silent_since(const Path& path) const;
   Duration silence_limit(const Path& path) const;
   bool peer_is_alive_elsewhere(PathId path, TimePoint since) const;
   void ask_others(PathId path, TimePoint since);
@@ -210,6 +218,8 @@ class Endpoint {
   TimePoint last_repeat_{};
   std::uint64_t credits_sent_at_last_repeat_ = 0;
   TimePoint heard_any_{};
+  TimePoint last_tick_{};
+  TimePoint blind_until_{};         // before this nobody looked: silence until then proves nothing
   std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
   bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
   bool failed_ = false;

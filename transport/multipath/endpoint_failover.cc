@@ -268,10 +268,15 @@ Duration Endpoint::silence_limit(const Path& path) const {
   return std::max(config_.path_timeout, 4 * path.smallest_rtt);
 }
 
+// Time in which this process itself was not running does not count: what arrived meanwhile was not read.
+TimePoint Endpoint::silent_since(const Path& path) const {
+  return std::max({path.waiting_since, path.last_heard, blind_until_});
+}
+
 bool Endpoint::is_suspicious(PathId id, TimePoint now) const {
   const Path& path = paths_[index(id)];
   if (!path.connected || !path.is_waiting()) return false;
-  return now - std::max(path.waiting_since, path.last_heard) > config_.path_timeout / 4;
+  return now - silent_since(path) > config_.path_timeout / 4;
 }
 
 bool Endpoint::peer_is_alive_elsewhere(PathId id, TimePoint since) const {
@@ -311,7 +316,7 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
     control_mask_ |= mask_of(id);
   }
   if (!path.is_waiting() || planted(Bug::kTrustsDeadPaths)) return;
-  TimePoint since = std::max(path.waiting_since, path.last_heard);
+  TimePoint since = silent_since(path);
   Duration limit = silence_limit(path);
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
   bool proven_dead = now - since > limit && peer_is_alive_elsewhere(id, since + limit / 2);
@@ -340,6 +345,8 @@ void Endpoint::repeat_control(TimePoint now) {
 
 void Endpoint::tick(TimePoint now) {
   if (failed_ || peer_closed_) return;
+  if (now - last_tick_ > config_.path_timeout / 4) blind_until_ = now;
+  last_tick_ = now;
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
   repeat_control(now);

@@ -101,9 +101,11 @@ bool Endpoint::transmit_path_control(TimePoint now, Transmission& out) {
     } else if (path.probe_due) {
       path.probe_due = false;
       if (!path.is_waiting()) path.waiting_since = now;
-      path.probe_in_flight = path.next_probe;
-      path.next_probe = path.next_probe == ~0u ? 1 : path.next_probe + 1;
-      path.last_probe = now;
+      if (path.probe_in_flight == 0) {
+        path.probe_in_flight = path.next_probe;
+        path.next_probe = path.next_probe == ~0u ? 1 : path.next_probe + 1;
+        path.last_probe = now;
+      }
       out.header.type = FrameType::kProbe;
       out.header.path_sequence = path.probe_in_flight;
     } else if (goodbye_mask_ & mask_of(id)) {

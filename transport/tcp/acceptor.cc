@@ -22,8 +22,9 @@ Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddr
   acceptor->epoll_ = Socket(epoll_create1(EPOLL_CLOEXEC));
   for (const InterfaceAddress& interface : interfaces) {
     auto failed = [&](const char* what) {
-      return Status(StatusCode::kInternal, fmt::format("cannot listen on device {} ({}): {}: {}", interface.name,
-                                                       interface.address.to_string(), what, std::strerror(errno)));
+      return Status(StatusCode::kInternal,
+                    fmt::format("cannot listen on device {} ({}): {}: {}", interface.name,
+                                interface.address.to_string(), what, std::strerror(errno)));
     };
     sockaddr_storage address{};
     socklen_t bytes = interface.address.to_sockaddr(0, &address);
@@ -34,8 +35,9 @@ Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddr
     if (listen(socket.fd(), 1024) != 0) return failed("listen");
     bytes = sizeof address;
     if (getsockname(socket.fd(), generic, &bytes) != 0) return failed("getsockname");
-    std::uint16_t port = ntohs(address.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&address)->sin_port
-                                                            : reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
+    std::uint16_t port =
+        ntohs(address.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&address)->sin_port
+                                           : reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
     epoll_event event{};
     event.events = EPOLLIN;
     if (epoll_ctl(acceptor->epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event) != 0) return failed("epoll_ctl");
@@ -102,7 +104,8 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
         welcome.incarnation = handshake.hello().incarnation;
         welcome.parameters = verdict.parameters;
         welcome.endpoints = endpoints_;
-        if (!handshake.accept(std::move(welcome))) handshake.refuse(RefusalCode::kLimit, "too many interfaces");
+        if (!handshake.accept(std::move(welcome)))
+          handshake.refuse(RefusalCode::kLimit, "too many interfaces");
       } else {
         handshake.refuse(verdict.code, verdict.why);
       }

@@ -1,5 +1,5 @@
-// The process's listening sockets, one an interface, and the handshakes of those who knock. They live as long as the
-// Context, because a path that failed is connected anew long after NCCL has closed the listener.
+// The process's listening sockets, one an interface, and the handshakes of those who knock. They live as long
+// as the Context, because a path that failed is connected anew long after NCCL has closed the listener.
 //
 // Threads: step() from one thread at a time; it calls the visitor's functions.
 #pragma once

@@ -12,7 +12,8 @@
 namespace weft::tcp {
 namespace {
 
-Hello complete(Hello hello, const PathRoute& route, multipath::PathId path, multipath::Incarnation incarnation) {
+Hello complete(Hello hello, const PathRoute& route, multipath::PathId path,
+               multipath::Incarnation incarnation) {
   hello.path_index = static_cast<std::uint8_t>(path);
   hello.plane = route.plane;
   hello.incarnation = multipath::number(incarnation);
@@ -50,17 +51,20 @@ DialState Dial::start(const PathRoute& route) {
   socklen_t local_bytes = route.local.address.to_sockaddr(0, &local);
   socklen_t remote_bytes = target.to_sockaddr(route.remote.port, &remote);
   socket_ = Socket(socket(remote.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!socket_.is_open()) return fail(StatusCode::kInternal, fmt::format("no socket: {}", std::strerror(errno)));
+  if (!socket_.is_open())
+    return fail(StatusCode::kInternal, fmt::format("no socket: {}", std::strerror(errno)));
   set_path_options(socket_, std::chrono::seconds(5));
   if (route.bind_to_device) {  // best effort: older kernels want a privilege for it
     (void)setsockopt(socket_.fd(), SOL_SOCKET, SO_BINDTODEVICE, route.local.name.c_str(),
                      static_cast<socklen_t>(route.local.name.size()));
   }
   if (bind(socket_.fd(), reinterpret_cast<sockaddr*>(&local), local_bytes) != 0) {
-    return fail(StatusCode::kUnreachable,
-                fmt::format("the device's own address cannot be used: {}; has it changed?", std::strerror(errno)));
+    return fail(
+        StatusCode::kUnreachable,
+        fmt::format("the device's own address cannot be used: {}; has it changed?", std::strerror(errno)));
   }
-  if (connect(socket_.fd(), reinterpret_cast<sockaddr*>(&remote), remote_bytes) != 0 && errno != EINPROGRESS) {
+  if (connect(socket_.fd(), reinterpret_cast<sockaddr*>(&remote), remote_bytes) != 0 &&
+      errno != EINPROGRESS) {
     return fail(StatusCode::kUnreachable, fmt::format("no connection: {}", std::strerror(errno)));
   }
   return DialState::kPending;
@@ -74,14 +78,16 @@ DialState Dial::step(multipath::TimePoint now) {
       int error = 0;
       socklen_t size = sizeof error;
       getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-      if (error != 0) return fail(StatusCode::kUnreachable, fmt::format("no connection: {}", std::strerror(error)));
+      if (error != 0)
+        return fail(StatusCode::kUnreachable, fmt::format("no connection: {}", std::strerror(error)));
       connected_ = true;
     }
   }
   if (connected_ && shake_hands() != DialState::kPending) return state_;
   if (now > deadline_) {
-    return fail(StatusCode::kUnreachable, connected_ ? "connected, but the listener did not answer in time"
-                                                     : "nothing answered; is the link up and no firewall between?");
+    return fail(StatusCode::kUnreachable, connected_
+                                              ? "connected, but the listener did not answer in time"
+                                              : "nothing answered; is the link up and no firewall between?");
   }
   return DialState::kPending;
 }

@@ -42,7 +42,9 @@ class Dial {
   // After kFailed: names the device, both addresses and the path.
   const Status& error() const { return error_; }
   // The listener answered and does not want us: another attempt will fare no better.
-  bool is_refused() const { return handshake_.refusal().has_value() || error_.code() == StatusCode::kPermissionDenied; }
+  bool is_refused() const {
+    return handshake_.refusal().has_value() || error_.code() == StatusCode::kPermissionDenied;
+  }
 
  private:
   DialState fail(StatusCode code, const std::string& what);

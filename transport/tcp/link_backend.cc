@@ -18,7 +18,9 @@ using multipath::TimePoint;
 
 namespace {
 
-constexpr std::uint64_t mask_of(PathId path) { return std::uint64_t{1} << multipath::index(path); }
+constexpr std::uint64_t mask_of(PathId path) {
+  return std::uint64_t{1} << multipath::index(path);
+}
 
 using AddressCall = int (*)(int, sockaddr*, socklen_t*);
 
@@ -37,8 +39,9 @@ std::string address_text(int fd, AddressCall call, bool with_port) {
 
 }  // namespace
 
-LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing, bool payload_checksum,
-                         std::chrono::milliseconds peer_timeout, std::shared_ptr<const engine::Log> log)
+LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
+                         bool payload_checksum, std::chrono::milliseconds peer_timeout,
+                         std::shared_ptr<const engine::Log> log)
     : paths_(paths),
       routes_(std::move(routes)),
       dialing_(std::move(dialing)),
@@ -132,18 +135,21 @@ void LinkBackend::handle(PathId path, StreamOutcome outcome, multipath::Endpoint
     case StreamOutcome::kBadChecksum: {
       const PathSlot& slot = paths_[multipath::index(path)];
       bool checksum = outcome == StreamOutcome::kBadChecksum;
-      (*log_)(LogLevel::kWarn,
-              fmt::format("path {} on device {}, {} -> peer {}, is closed: the peer sent a malformed frame: {}. Do both "
-                          "ends run the same version of Weft?",
-                          multipath::index(path), slot.device, slot.local_address, slot.peer_address,
-                          checksum ? "its payload checksum is wrong" : slot.stream->error()));
+      (*log_)(
+          LogLevel::kWarn,
+          fmt::format(
+              "path {} on device {}, {} -> peer {}, is closed: the peer sent a malformed frame: {}. Do both "
+              "ends run the same version of Weft?",
+              multipath::index(path), slot.device, slot.local_address, slot.peer_address,
+              checksum ? "its payload checksum is wrong" : slot.stream->error()));
       lose(path, checksum ? LossReason::kChecksum : LossReason::kProtocolError, endpoint, now);
       return;
     }
   }
 }
 
-void LinkBackend::send(const multipath::Transmission& transmission, multipath::Endpoint& endpoint, TimePoint now) {
+void LinkBackend::send(const multipath::Transmission& transmission, multipath::Endpoint& endpoint,
+                       TimePoint now) {
   PathSlot& slot = paths_[multipath::index(transmission.path)];
   if (!slot.stream) return;
   slot.stream->enqueue(transmission);
@@ -212,13 +218,23 @@ void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
     if (slot.dial) step_dial(path, endpoint, now);
     if (!slot.stream || !endpoint.is_suspicious(path, now)) {
       slot.marked = false;
-      continue;
+    } else {
+      ask_kernel(path, endpoint, now);
     }
-    std::uint64_t mark = slot.stream->progress_mark();
-    if (slot.marked && mark != slot.mark) endpoint.path_progressed(path, now);
-    slot.marked = true;
-    slot.mark = mark;
   }
+}
+
+// No frame has come for a while. The kernel knows whether that is the network's fault or the peer's process
+// is slow, and a slow process is no reason to leave a path.
+void LinkBackend::ask_kernel(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  PathStream::KernelView view = slot.stream->kernel_view();
+  bool moved = slot.marked && view.mark != slot.mark;
+  if (moved || view.owes_nothing) endpoint.path_progressed(path, now);
+  if (!moved && view.owes_nothing)
+    endpoint.request_probe(path);  // so that the kernel has something to hear about
+  slot.marked = true;
+  slot.mark = view.mark;
 }
 
 void LinkBackend::abandon_buffers(multipath::Endpoint& endpoint, TimePoint now) {

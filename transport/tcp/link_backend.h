@@ -22,7 +22,8 @@ class LinkBackend final : public engine::Backend {
   LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing, bool payload_checksum,
               std::chrono::milliseconds peer_timeout, std::shared_ptr<const engine::Log> log);
 
-  // A connected socket, its handshake done, becomes the path. False, and it is closed: the incarnation is stale.
+  // A connected socket, its handshake done, becomes the path. False, and it is closed: the incarnation is
+  // stale.
   bool adopt(multipath::PathId path, multipath::Incarnation incarnation, Socket socket, std::string device,
              multipath::Endpoint& endpoint, multipath::TimePoint now);
 
@@ -31,7 +32,8 @@ class LinkBackend final : public engine::Backend {
             multipath::TimePoint now) override;
   void flush(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void fence(multipath::PathId path) override;
-  void reconnect(multipath::PathId path, multipath::Incarnation incarnation, multipath::TimePoint now) override;
+  void reconnect(multipath::PathId path, multipath::Incarnation incarnation,
+                 multipath::TimePoint now) override;
   void tick(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   bool is_drained() const override;
@@ -50,15 +52,17 @@ class LinkBackend final : public engine::Backend {
     bool waits_for_room = false;
     bool attempted = false;  // a dial has ended, well or not
     bool marked = false;
-    std::uint64_t mark = 0;  // PathStream::progress_mark() when the path became suspicious
+    std::uint64_t mark = 0;  // PathStream::KernelView::mark when the path became suspicious
     std::string device, local_address, peer_address;
   };
 
   void lose(multipath::PathId path, multipath::LossReason reason, multipath::Endpoint& endpoint,
             multipath::TimePoint now);
-  void handle(multipath::PathId path, StreamOutcome outcome, multipath::Endpoint& endpoint, multipath::TimePoint now);
+  void handle(multipath::PathId path, StreamOutcome outcome, multipath::Endpoint& endpoint,
+              multipath::TimePoint now);
   void flush_path(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void wait_for_room(multipath::PathId path, bool wait);
+  void ask_kernel(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
 
   std::vector<PathSlot> paths_;

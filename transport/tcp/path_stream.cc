@@ -23,14 +23,19 @@ using multipath::TimePoint;
 
 namespace {
 
-constexpr std::size_t kReceiveBudgetBytes = 4 * 1024 * 1024;
-// While a large payload is read, only the next header is read along: what lands in staging is copied once more.
+constexpr std::size_t kReceiveBudgetBytes = 1024 * 1024;
+// While a large payload is read, only the next header is read along: what lands in staging is copied once
+// more.
 constexpr std::size_t kLargePayload = 16 * 1024;
 
 }  // namespace
 
-PathStream::PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation, bool payload_checksum)
-    : socket_(std::move(socket)), path_(path), incarnation_(incarnation), payload_checksum_(payload_checksum) {}
+PathStream::PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation,
+                       bool payload_checksum)
+    : socket_(std::move(socket)),
+      path_(path),
+      incarnation_(incarnation),
+      payload_checksum_(payload_checksum) {}
 
 StreamOutcome PathStream::protocol_error(const char* what) {
   error_ = what;
@@ -69,8 +74,8 @@ StreamOutcome PathStream::receive(Endpoint& endpoint, TimePoint now) {
   return moved ? StreamOutcome::kMoved : StreamOutcome::kIdle;
 }
 
-// Reads the rest of a payload into place and what follows it into staging, which holds no more than an incomplete
-// header here. A payload that nobody wants is dropped inside the kernel (MSG_TRUNC, tcp(7)).
+// Reads the rest of a payload into place and what follows it into staging, which holds no more than an
+// incomplete header here. A payload that nobody wants is dropped inside the kernel (MSG_TRUNC, tcp(7)).
 ssize_t PathStream::read_some(std::size_t& asked) {
   if (in_payload() && !place_) {
     asked = payload_left_;
@@ -90,7 +95,8 @@ StreamOutcome PathStream::parse_staging(Endpoint& endpoint, TimePoint now) {
     StreamOutcome outcome = begin_frame(endpoint, now);
     if (outcome != StreamOutcome::kMoved) return outcome;
     if (!in_payload()) continue;
-    std::uint32_t bytes = static_cast<std::uint32_t>(std::min<std::size_t>(staged_ - consumed_, payload_left_));
+    std::uint32_t bytes =
+        static_cast<std::uint32_t>(std::min<std::size_t>(staged_ - consumed_, payload_left_));
     if (place_) {
       std::memcpy(place_, staging_.data() + consumed_, bytes);
       place_ += bytes;
@@ -120,7 +126,8 @@ StreamOutcome PathStream::begin_frame(Endpoint& endpoint, TimePoint now) {
     payload_left_ = header_.length;
     return StreamOutcome::kMoved;
   }
-  if (const char* wrong = endpoint.handle_frame(path_, incarnation_, header_, now)) return protocol_error(wrong);
+  if (const char* wrong = endpoint.handle_frame(path_, incarnation_, header_, now))
+    return protocol_error(wrong);
   return StreamOutcome::kMoved;
 }
 
@@ -129,7 +136,8 @@ StreamOutcome PathStream::end_payload(Endpoint& endpoint, TimePoint now) {
   if (check && multipath::crc32c(0, place_begin_, header_.length) != header_.payload_checksum) {
     return StreamOutcome::kBadChecksum;
   }
-  if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, now)) return protocol_error(wrong);
+  if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, now))
+    return protocol_error(wrong);
   return StreamOutcome::kMoved;
 }
 
@@ -204,11 +212,13 @@ int PathStream::unacknowledged_bytes() const {
   return ioctl(socket_.fd(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-std::uint64_t PathStream::progress_mark() const {
+PathStream::KernelView PathStream::kernel_view() const {
   tcp_info info{};
   socklen_t size = sizeof info;
-  if (getsockopt(socket_.fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
-  return info.tcpi_bytes_acked + info.tcpi_delivered + info.tcpi_bytes_received;
+  if (getsockopt(socket_.fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  bool silent_window = info.tcpi_probes != 0;  // a closed window is asked about, and nothing answers
+  return {info.tcpi_bytes_acked + info.tcpi_delivered + info.tcpi_bytes_received,
+          info.tcpi_unacked == 0 && !silent_window};
 }
 
 }  // namespace weft::tcp

@@ -1,5 +1,5 @@
-// One path: a connected socket and the framing on it. Payloads are read from the socket straight into place and
-// written straight from the caller's buffer.
+// One path: a connected socket and the framing on it. Payloads are read from the socket straight into place
+// and written straight from the caller's buffer.
 //
 // Threads: one at a time, under the link's lock.
 #pragma once
@@ -17,11 +17,20 @@
 namespace weft::tcp {
 
 // What came of a turn of reading or writing.
-enum class StreamOutcome : std::uint8_t { kIdle, kMoved, kBlocked, kClosed, kBroken, kProtocolError, kBadChecksum };
+enum class StreamOutcome : std::uint8_t {
+  kIdle,
+  kMoved,
+  kBlocked,
+  kClosed,
+  kBroken,
+  kProtocolError,
+  kBadChecksum
+};
 
 class PathStream {
  public:
-  PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation, bool payload_checksum);
+  PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation,
+             bool payload_checksum);
 
   int fd() const { return socket_.fd(); }
   multipath::Incarnation incarnation() const { return incarnation_; }
@@ -34,13 +43,18 @@ class PathStream {
   bool has_output() const { return queued_ != 0; }
   StreamOutcome flush();
 
-  // Payload that is still to come is dropped instead of placed. False: a frame that refers to user memory is queued,
-  // so the stream can only be broken.
+  // Payload that is still to come is dropped instead of placed. False: a frame that refers to user memory is
+  // queued, so the stream can only be broken.
   bool abandon_buffers();
   // Bytes that the peer's kernel has not acknowledged; 0 also where the kernel does not say.
   int unacknowledged_bytes() const;
-  // Changes when the kernel's connection moves data: bytes and segments that the peer's kernel has acknowledged.
-  std::uint64_t progress_mark() const;
+  // What the kernel knows of the connection.
+  struct KernelView {
+    std::uint64_t mark = 0;  // changes when data moves: bytes and segments acknowledged, bytes received
+    bool owes_nothing =
+        false;  // the peer's kernel has acknowledged all: only its process can be what is slow
+  };
+  KernelView kernel_view() const;
   void reset() { socket_.reset(); }
 
   // What the peer did wrong, after kProtocolError.
@@ -71,8 +85,8 @@ class PathStream {
   bool payload_checksum_;
 
   std::array<std::byte, kStagingBytes> staging_;
-  std::size_t staged_ = 0;    // bytes in staging_
-  std::size_t consumed_ = 0;  // of these, already parsed
+  std::size_t staged_ = 0;         // bytes in staging_
+  std::size_t consumed_ = 0;       // of these, already parsed
   multipath::FrameHeader header_;  // of the payload that is being read
   std::byte* place_ = nullptr;
   std::byte* place_begin_ = nullptr;
