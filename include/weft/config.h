@@ -28,7 +28,7 @@ struct Config {
   int paths_per_plane = 4;
   // Limit on all paths of one connection. WEFT_MAX_PATHS, 1..64.
   int max_paths = 16;
-  // Largest piece of a message that one path carries. WEFT_CHUNK_BYTES, 16 KiB..16 MiB.
+  // Largest piece of a message that one path carries. WEFT_CHUNK_BYTES, a power of two, 16 KiB..16 MiB.
   std::size_t chunk_bytes = 512 * 1024;
   // How long every path to a peer may be silent while requests are pending before they fail (I5).
   // WEFT_TIMEOUT_MS, 100..3600000.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "transport/multipath/crc32c.h"
+
 namespace weft::tcp {
 namespace {
 
@@ -13,13 +15,8 @@ constexpr std::size_t kChecksumAt = Address::kBytes - 4;
 static_assert(kEndpointsAt + kMaxIpv4InAddress * 8 <= kChecksumAt);
 static_assert(kEndpointsAt + kMaxIpv6InAddress * 20 <= kChecksumAt);
 
-std::uint32_t crc32c(std::span<const std::byte> data) {
-  std::uint32_t crc = ~0u;
-  for (const std::byte byte : data) {
-    crc ^= std::to_integer<std::uint32_t>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0u);
-  }
-  return ~crc;
+std::uint32_t checksum(std::span<const std::byte> bytes) {
+  return multipath::crc32c(0, bytes.data(), kChecksumAt);
 }
 
 std::span<std::byte> address_bytes(Endpoint* endpoint) {
@@ -87,7 +84,7 @@ Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoi
   head.u8(count);
   head.u16(0);
   head.u64(listener_id);
-  ByteWriter(bytes.subspan(kChecksumAt)).u32(crc32c(bytes.first(kChecksumAt)));
+  ByteWriter(bytes.subspan(kChecksumAt)).u32(checksum(bytes));
   return address;
 }
 
@@ -98,7 +95,7 @@ Result<ListenerAddress> decode_address(const Address& address) {
 
   ByteReader reader(bytes);
   if (reader.u32() != kMagic) return unusable("it begins with other bytes");
-  if (ByteReader(bytes.subspan(kChecksumAt)).u32() != crc32c(bytes.first(kChecksumAt))) {
+  if (ByteReader(bytes.subspan(kChecksumAt)).u32() != checksum(bytes)) {
     return unusable("its checksum does not fit, so it was damaged or cut on its way here");
   }
   const std::uint8_t version = reader.u8();

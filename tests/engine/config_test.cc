@@ -1,0 +1,238 @@
+// Config from an environment: what is taken over, what is refused, and that a refusal can be acted on.
+#include "weft/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "transport/engine/environment.h"
+
+namespace weft {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Config, DefaultsAreValidAndWhatAnEmptyEnvironmentGives) {
+  EXPECT_TRUE(Config().validate().is_ok()) << Config().validate().message();
+  const auto config = config_from({{"PATH", "/bin"}, {"NCCL_DEBUG", "INFO"}, {"WEFTX", "1"}});
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  for (const ConfigVariable& variable : config_variables()) {
+    EXPECT_EQ(variable.show(*config), variable.show(Config())) << variable.name;
+  }
+}
+
+TEST(Config, TakesEveryVariableOver) {
+  const auto config = config_from({{"WEFT_IF", "^=eth3"},
+                                   {"WEFT_FAMILY", "6"},
+                                   {"WEFT_PATHS_PER_PLANE", "16"},
+                                   {"WEFT_MAX_PATHS", "64"},
+                                   {"WEFT_CHUNK_BYTES", "131072"},
+                                   {"WEFT_TIMEOUT_MS", "100"},
+                                   {"WEFT_PATH_TIMEOUT_MS", "2"},
+                                   {"WEFT_CONNECT_TIMEOUT_MS", "3600000"},
+                                   {"WEFT_SECRET", "s"},
+                                   {"WEFT_CHECKSUM", "1"},
+                                   {"WEFT_STATS_FILE", "/tmp/%h.%p.100%%.json"},
+                                   {"WEFT_STATS_INTERVAL_MS", "0"},
+                                   {"WEFT_DEBUG", "debug"},
+                                   {"WEFT_TRANSPORT", "tcp"},
+                                   {"WEFT_BOOTSTRAP", "host:1"},
+                                   {"WEFT_JOB_ID", "7"},
+                                   {"WEFT_TEST_ANYTHING", "x"}});
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_EQ(config->interfaces, "^=eth3");
+  EXPECT_EQ(config->address_family, 6);
+  EXPECT_EQ(config->paths_per_plane, 16);
+  EXPECT_EQ(config->max_paths, 64);
+  EXPECT_EQ(config->chunk_bytes, 131072u);
+  EXPECT_EQ(config->peer_timeout, milliseconds(100));
+  EXPECT_EQ(config->path_timeout, milliseconds(2));
+  EXPECT_EQ(config->connect_timeout, milliseconds(3600000));
+  EXPECT_EQ(config->secret, "s");
+  EXPECT_TRUE(config->payload_checksum);
+  EXPECT_EQ(config->stats_file, "/tmp/%h.%p.100%%.json");
+  EXPECT_EQ(config->stats_interval, milliseconds(0));
+  EXPECT_EQ(config->log_level, LogLevel::kDebug);
+}
+
+TEST(Config, WhatIsShownReadsBackAsTheSame) {
+  Config config;
+  config.interfaces = "eth";
+  config.address_family = 4;
+  config.chunk_bytes = 64 * 1024;
+  config.secret = "x";
+  config.payload_checksum = true;
+  config.stats_file = "f";
+  config.log_level = LogLevel::kInfo;
+  for (const ConfigVariable& variable : config_variables()) {
+    Config copy;
+    ASSERT_TRUE(variable.read(variable.show(config), copy)) << variable.name;
+    EXPECT_EQ(variable.show(copy), variable.show(config)) << variable.name;
+  }
+}
+
+TEST(Config, ReadsUnitsOfBytes) {
+  const auto bytes = [](const char* text) { return config_from({{"WEFT_CHUNK_BYTES", text}})->chunk_bytes; };
+  EXPECT_EQ(bytes("16384"), 16384u);
+  EXPECT_EQ(bytes("16K"), 16384u);
+  EXPECT_EQ(bytes("16k"), 16384u);
+  EXPECT_EQ(bytes("1M"), 1048576u);
+  EXPECT_EQ(bytes("16MiB"), 16777216u);
+}
+
+struct Refusal {
+  const char* name;
+  const char* value;
+  const char* accepted;
+};
+
+class Refuses : public ::testing::TestWithParam<Refusal> {};
+
+TEST_P(Refuses, NamingVariableValueAndWhatIsAccepted) {
+  const auto config = config_from({{GetParam().name, GetParam().value}});
+  ASSERT_FALSE(config.is_ok());
+  EXPECT_EQ(config.status().code(), StatusCode::kBadConfiguration);
+  EXPECT_THAT(config.status().message(),
+              AllOf(HasSubstr(GetParam().name + std::string("=\"") + GetParam().value + "\""),
+                    HasSubstr(GetParam().accepted)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, Refuses,
+    ::testing::Values(
+        Refusal{"WEFT_IF", "=^eth0", "comma list"}, Refusal{"WEFT_FAMILY", "5", "0 (both), 4 or 6"},
+        Refusal{"WEFT_FAMILY", "AF_INET", "0 (both), 4 or 6"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "0", "1 to 16"}, Refusal{"WEFT_PATHS_PER_PLANE", "17", "1 to 16"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "4 ", "1 to 16"}, Refusal{"WEFT_PATHS_PER_PLANE", " 4", "1 to 16"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "+4", "1 to 16"}, Refusal{"WEFT_PATHS_PER_PLANE", "-4", "1 to 16"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "4.0", "1 to 16"}, Refusal{"WEFT_PATHS_PER_PLANE", "four", "1 to 16"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "4294967300", "1 to 16"},
+        Refusal{"WEFT_PATHS_PER_PLANE", "99999999999999999999", "1 to 16"},
+        Refusal{"WEFT_MAX_PATHS", "65", "1 to 64"}, Refusal{"WEFT_MAX_PATHS", "0", "1 to 64"},
+        Refusal{"WEFT_CHUNK_BYTES", "8K", "16K to 16M"}, Refusal{"WEFT_CHUNK_BYTES", "32M", "16K to 16M"},
+        Refusal{"WEFT_CHUNK_BYTES", "100K", "power of two"}, Refusal{"WEFT_CHUNK_BYTES", "K", "16K to 16M"},
+        Refusal{"WEFT_CHUNK_BYTES", "1G", "16K to 16M"}, Refusal{"WEFT_CHUNK_BYTES", "1KK", "16K to 16M"},
+        Refusal{"WEFT_CHUNK_BYTES", "9223372036854775807M", "16K to 16M"},
+        Refusal{"WEFT_TIMEOUT_MS", "99", "100 to 3600000"},
+        Refusal{"WEFT_TIMEOUT_MS", "2s", "100 to 3600000"},
+        Refusal{"WEFT_TIMEOUT_MS", "3600001", "100 to 3600000"},
+        Refusal{"WEFT_PATH_TIMEOUT_MS", "1", "2 to 10000"},
+        Refusal{"WEFT_PATH_TIMEOUT_MS", "2000", "less than WEFT_TIMEOUT_MS"},
+        Refusal{"WEFT_CONNECT_TIMEOUT_MS", "0", "100 to 3600000"}, Refusal{"WEFT_CHECKSUM", "yes", "0 or 1"},
+        Refusal{"WEFT_CHECKSUM", "2", "0 or 1"},
+        Refusal{"WEFT_STATS_FILE", "/tmp/%d", "%p is the process id"},
+        Refusal{"WEFT_STATS_FILE", "/tmp/x%", "%p is the process id"},
+        Refusal{"WEFT_STATS_FILE", "/tmp/", "file name"}, Refusal{"WEFT_STATS_INTERVAL_MS", "-1", "3600000"},
+        Refusal{"WEFT_DEBUG", "TRACE", "ERROR, WARN, INFO or DEBUG"},
+        Refusal{"WEFT_TRANSPORT", "verbs", "auto or tcp"},
+        Refusal{"NCCL_SOCKET_IFNAME", "=a,=b", "comma list"},
+        Refusal{"NCCL_SOCKET_FAMILY", "ipv4", "AF_INET or AF_INET6"}));
+
+TEST(Config, EmptyCountsAsUnsetButForTheSecret) {
+  const auto config =
+      config_from({{"WEFT_IF", ""}, {"WEFT_MAX_PATHS", ""}, {"WEFT_DEBUG", ""}, {"WEFT_TRANSPORT", ""}});
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_EQ(config->max_paths, Config().max_paths);
+  const auto open = config_from({{"WEFT_SECRET", ""}});
+  ASSERT_FALSE(open.is_ok());
+  EXPECT_THAT(open.status().message(), AllOf(HasSubstr("WEFT_SECRET"), HasSubstr("empty")));
+}
+
+TEST(Config, TheSecretIsNeverShown) {
+  const auto config = config_from({{"WEFT_SECRET", std::string(2000, 'q')}});
+  ASSERT_FALSE(config.is_ok());
+  EXPECT_THAT(config.status().message(),
+              AllOf(HasSubstr("WEFT_SECRET"), HasSubstr("1024"), Not(HasSubstr("qq"))));
+}
+
+TEST(Config, NcclsVariablesStandInOnlyWhereOursAreUnset) {
+  const auto fallback = config_from({{"NCCL_SOCKET_IFNAME", "=eth0"}, {"NCCL_SOCKET_FAMILY", "AF_INET6"}});
+  ASSERT_TRUE(fallback.is_ok()) << fallback.status().message();
+  EXPECT_EQ(fallback->interfaces, "=eth0");
+  EXPECT_EQ(fallback->address_family, 6);
+  EXPECT_EQ(config_from({{"NCCL_SOCKET_FAMILY", "AF_INET"}})->address_family, 4);
+  // A variable that is overruled is not judged.
+  const auto own = config_from({{"NCCL_SOCKET_IFNAME", "=a,=b"},
+                                {"NCCL_SOCKET_FAMILY", "nonsense"},
+                                {"WEFT_IF", "ib"},
+                                {"WEFT_FAMILY", "0"}});
+  ASSERT_TRUE(own.is_ok()) << own.status().message();
+  EXPECT_EQ(own->interfaces, "ib");
+  EXPECT_EQ(own->address_family, 0);
+}
+
+struct Typo {
+  const char* name;
+  const char* meant;
+};
+
+class Suggests : public ::testing::TestWithParam<Typo> {};
+
+TEST_P(Suggests, TheNameThatWasMeant) {
+  const auto config = config_from({{GetParam().name, "1"}});
+  ASSERT_FALSE(config.is_ok());
+  EXPECT_THAT(config.status().message(),
+              HasSubstr(std::string(GetParam().name) + " (did you mean " + GetParam().meant + "?)"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, Suggests,
+                         ::testing::Values(Typo{"WEFT_PATH_PER_PLANE", "WEFT_PATHS_PER_PLANE"},
+                                           Typo{"WEFT_TIMEOUT", "WEFT_TIMEOUT_MS"},
+                                           Typo{"WEFT_MAXPATHS", "WEFT_MAX_PATHS"},
+                                           Typo{"WEFT_DEBGU", "WEFT_DEBUG"}, Typo{"WEFT_IFS", "WEFT_IF"},
+                                           Typo{"WEFT_SECRETS", "WEFT_SECRET"},
+                                           Typo{"WEFT_STATS", "WEFT_STATS_FILE"},
+                                           Typo{"WEFT_CHUNK", "WEFT_CHUNK_BYTES"}));
+
+TEST(Config, UnknownNamesAreAllNamedAndWildOnesGetNoSuggestion) {
+  const auto config =
+      config_from({{"WEFT_FROBNICATE_EVERYTHING", "1"}, {"WEFT_COMPRESS", "zstd"}, {"WEFT_", ""}});
+  ASSERT_FALSE(config.is_ok());
+  EXPECT_THAT(config.status().message(), AllOf(HasSubstr("WEFT_FROBNICATE_EVERYTHING. "),
+                                               HasSubstr("WEFT_COMPRESS (this version of Weft does not"),
+                                               HasSubstr("docs/environment.md")));
+}
+
+TEST(Config, ValidateJudgesFieldsThatCodeHasSet) {
+  const auto refused = [](auto change) {
+    Config config;
+    change(config);
+    return config.validate().message();
+  };
+  EXPECT_THAT(refused([](Config& c) { c.paths_per_plane = -1; }), HasSubstr("WEFT_PATHS_PER_PLANE=\"-1\""));
+  EXPECT_THAT(refused([](Config& c) { c.max_paths = 100; }), HasSubstr("WEFT_MAX_PATHS=\"100\""));
+  EXPECT_THAT(refused([](Config& c) { c.chunk_bytes = 0; }), HasSubstr("WEFT_CHUNK_BYTES"));
+  EXPECT_THAT(refused([](Config& c) { c.chunk_bytes = 16385; }), HasSubstr("WEFT_CHUNK_BYTES=\"16385\""));
+  EXPECT_THAT(refused([](Config& c) { c.address_family = 2; }), HasSubstr("WEFT_FAMILY=\"2\""));
+  EXPECT_THAT(refused([](Config& c) { c.interfaces = "^"; }), HasSubstr("WEFT_IF=\"^\""));
+  EXPECT_THAT(refused([](Config& c) { c.peer_timeout = milliseconds(10); }),
+              HasSubstr("WEFT_TIMEOUT_MS=\"10\""));
+  EXPECT_THAT(refused([](Config& c) { c.path_timeout = c.peer_timeout; }), HasSubstr("WEFT_PATH_TIMEOUT_MS"));
+  EXPECT_THAT(refused([](Config& c) { c.secret.assign(1025, 'q'); }), Not(HasSubstr("qq")));
+  EXPECT_EQ(refused([](Config& c) {}), "");
+}
+
+TEST(Config, FromEnvironmentReadsTheProcess) {
+  ASSERT_EQ(setenv("WEFT_MAX_PATHS", "9", 1), 0);
+  const auto config = Config::from_environment();
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_EQ(config->max_paths, 9);
+  ASSERT_EQ(setenv("WEFT_MAX_PATH", "9", 1), 0);
+  EXPECT_FALSE(Config::from_environment().is_ok());
+  unsetenv("WEFT_MAX_PATH");
+  unsetenv("WEFT_MAX_PATHS");
+}
+
+TEST(Status, EveryCodeHasWords) {
+  for (int code = 0; code <= static_cast<int>(StatusCode::kInternal); ++code) {
+    EXPECT_NE(to_string(static_cast<StatusCode>(code)), "unknown status") << code;
+  }
+}
+
+}  // namespace
+}  // namespace weft

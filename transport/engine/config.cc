@@ -1,0 +1,171 @@
+#include "weft/config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "transport/engine/environment.h"
+#include "transport/tcp/interface_filter.h"
+
+namespace weft {
+namespace {
+
+constexpr std::string_view kPrefix = "WEFT_";
+
+Status refused(const ConfigVariable& variable, const std::string& value) {
+  const std::string shown = variable.is_secret ? "(not shown)" : "\"" + value + "\"";
+  return {StatusCode::kBadConfiguration, std::string(variable.name) + "=" + shown +
+                                             " is not accepted; accepted: " + std::string(variable.accepted) +
+                                             "."};
+}
+
+// Insertions, deletions and replacements between two words.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+std::vector<std::string_view> known_names() {
+  std::vector<std::string_view> names;
+  for (const ConfigVariable& variable : config_variables()) names.push_back(variable.name);
+  for (const OtherVariable& variable : other_variables()) names.push_back(variable.name);
+  return names;
+}
+
+// The known name that was probably meant; empty where none is near.
+std::string_view nearest_name(std::string_view name) {
+  std::string_view nearest;
+  std::size_t best = std::max<std::size_t>(2, (name.size() - kPrefix.size()) / 3) + 1;
+  for (const std::string_view known : known_names()) {
+    const bool cut_short = name.size() > kPrefix.size() + 2 && known.starts_with(name);
+    const std::size_t distance = cut_short ? 1 : edit_distance(name, known);
+    if (distance < best) {
+      best = distance;
+      nearest = known;
+    }
+  }
+  return nearest;
+}
+
+Status check_names(const Environment& environment) {
+  const std::vector<std::string_view> known = known_names();
+  std::string unknown;
+  for (auto it = environment.lower_bound(kPrefix); it != environment.end() && it->first.starts_with(kPrefix);
+       ++it) {
+    const std::string& name = it->first;
+    if (name.starts_with(kTestPrefix) || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    unknown += (unknown.empty() ? "" : ", ") + name;
+    if (name == "WEFT_COMPRESS") {
+      unknown += " (this version of Weft does not compress)";
+    } else if (const std::string_view meant = nearest_name(name); !meant.empty()) {
+      unknown += " (did you mean " + std::string(meant) + "?)";
+    }
+  }
+  if (unknown.empty()) return Status::ok();
+  return {StatusCode::kBadConfiguration,
+          "unknown variables in the environment: " + unknown +
+              ". Correct or unset them; docs/environment.md lists all that Weft knows."};
+}
+
+std::string value_of(const Environment& environment, std::string_view name) {
+  const auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
+// The variables of NCCL that stand in where Weft's own are unset.
+Status read_nccl_fallbacks(const Environment& environment, Config* config) {
+  const std::string interfaces = value_of(environment, "NCCL_SOCKET_IFNAME");
+  if (value_of(environment, "WEFT_IF").empty() && !interfaces.empty()) {
+    const auto filter = tcp::InterfaceFilter::parse(interfaces, "NCCL_SOCKET_IFNAME");
+    if (!filter.is_ok()) return filter.status();
+    config->interfaces = interfaces;
+  }
+  const std::string family = value_of(environment, "NCCL_SOCKET_FAMILY");
+  if (value_of(environment, "WEFT_FAMILY").empty() && !family.empty()) {
+    if (family != "AF_INET" && family != "AF_INET6") {
+      return {StatusCode::kBadConfiguration,
+              "NCCL_SOCKET_FAMILY=\"" + family +
+                  "\" is not accepted; accepted: AF_INET or AF_INET6. Set WEFT_FAMILY "
+                  "to 0, 4 or 6 to overrule it."};
+    }
+    config->address_family = family == "AF_INET" ? 4 : 6;
+  }
+  return Status::ok();
+}
+
+Status check_others(const Environment& environment) {
+  const std::string transport = value_of(environment, "WEFT_TRANSPORT");
+  if (transport.empty() || transport == "auto" || transport == "tcp") return Status::ok();
+  return {StatusCode::kBadConfiguration,
+          "WEFT_TRANSPORT=\"" + transport +
+              "\" is not accepted; accepted: auto or tcp (the only transport of this "
+              "version)."};
+}
+
+}  // namespace
+
+Result<Config> config_from(const Environment& environment) {
+  if (const Status status = check_names(environment); !status) return status;
+  if (const Status status = check_others(environment); !status) return status;
+  Config config;
+  for (const ConfigVariable& variable : config_variables()) {
+    const auto found = environment.find(variable.name);
+    if (found == environment.end()) continue;
+    const std::string& value = found->second;
+    if (value.empty() && !variable.is_secret) continue;
+    if (value.empty()) {
+      return Status(StatusCode::kBadConfiguration,
+                    std::string(variable.name) +
+                        " is set but empty, which would leave the job open; unset it to "
+                        "run without a secret. Accepted: " +
+                        std::string(variable.accepted) + ".");
+    }
+    if (!variable.read(value, config)) return refused(variable, value);
+  }
+  if (const Status status = read_nccl_fallbacks(environment, &config); !status) return status;
+  // The user's own words are in the message, not "512K" for "524288".
+  for (const ConfigVariable& variable : config_variables()) {
+    const std::string value = value_of(environment, variable.name);
+    if (!value.empty() && variable.name != "WEFT_IF" && !variable.in_range(config))
+      return refused(variable, value);
+  }
+  if (const Status status = config.validate(); !status) return status;
+  return config;
+}
+
+Result<Config> Config::from_environment() {
+  Environment environment;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const std::size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    // Of a name that stands there twice the first counts, as with getenv().
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return config_from(environment);
+}
+
+Status Config::validate() const {
+  // The filter says better than a list of accepted values what is wrong with it.
+  const auto filter = tcp::InterfaceFilter::parse(interfaces);
+  if (!filter.is_ok()) return filter.status();
+  for (const ConfigVariable& variable : config_variables()) {
+    if (!variable.in_range(*this)) return refused(variable, variable.show(*this));
+  }
+  return Status::ok();
+}
+
+}  // namespace weft

@@ -1,0 +1,176 @@
+#include "transport/engine/environment.h"
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "transport/tcp/interface_filter.h"
+
+namespace weft {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kKibi = 1024, kMebi = 1024 * 1024;
+constexpr std::size_t kMaxSecretBytes = 1024;
+constexpr std::size_t kMaxPathBytes = 4000;
+
+std::optional<std::int64_t> whole_number(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.starts_with('-')) return std::nullopt;
+  return value;
+}
+
+std::optional<std::int64_t> whole_bytes(std::string_view text) {
+  std::int64_t unit = 1;
+  if (text.ends_with("iB")) text.remove_suffix(2);
+  if (text.ends_with('K') || text.ends_with('k')) unit = kKibi;
+  if (text.ends_with('M') || text.ends_with('m')) unit = kMebi;
+  if (unit != 1) text.remove_suffix(1);
+  const auto number = whole_number(text);
+  if (!number || *number > INT64_MAX / unit) return std::nullopt;
+  return *number * unit;
+}
+
+// Numbers that the field cannot hold are as wrong as letters.
+bool read_int(const std::string& text, int* field) {
+  const auto value = whole_number(text);
+  if (!value || *value > INT32_MAX) return false;
+  *field = static_cast<int>(*value);
+  return true;
+}
+
+bool read_milliseconds(const std::string& text, milliseconds* field) {
+  const auto value = whole_number(text);
+  if (!value || *value > INT32_MAX) return false;
+  *field = milliseconds(*value);
+  return true;
+}
+
+std::string show_milliseconds(milliseconds value) {
+  return std::to_string(value.count());
+}
+
+template <typename T>
+bool between(T value, T low, T high) {
+  return low <= value && value <= high;
+}
+
+constexpr std::string_view kLevels[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+
+bool read_level(std::string text, LogLevel* level) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+  const auto found = std::find(std::begin(kLevels), std::end(kLevels), text);
+  if (found == std::end(kLevels)) return false;
+  *level = static_cast<LogLevel>(found - std::begin(kLevels));
+  return true;
+}
+
+bool read_flag(const std::string& text, bool* field) {
+  *field = text == "1";
+  return text == "0" || text == "1";
+}
+
+bool read_text(const std::string& text, std::string* field) {
+  *field = text;
+  return true;
+}
+
+// Only %p, %h and %% may follow a percent sign: %d would one day be wanted to mean something.
+bool is_file_pattern(const std::string& text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') continue;
+    ++i;
+    if (i == text.size() || std::string_view("ph%").find(text[i]) == std::string_view::npos) return false;
+  }
+  return text.size() <= kMaxPathBytes && (text.empty() || text.back() != '/');
+}
+
+const ConfigVariable kVariables[] = {
+    {"WEFT_IF", "comma list of interface name prefixes; = in front: exact names; ^ in front: all but these",
+     [](const std::string& text, Config& c) { return read_text(text, &c.interfaces); },
+     [](const Config& c) { return tcp::InterfaceFilter::parse(c.interfaces).is_ok(); },
+     [](const Config& c) { return c.interfaces; }},
+    {"WEFT_FAMILY", "0 (both), 4 or 6",
+     [](const std::string& text, Config& c) { return read_int(text, &c.address_family); },
+     [](const Config& c) { return c.address_family == 0 || c.address_family == 4 || c.address_family == 6; },
+     [](const Config& c) { return std::to_string(c.address_family); }},
+    {"WEFT_PATHS_PER_PLANE", "1 to 16",
+     [](const std::string& text, Config& c) { return read_int(text, &c.paths_per_plane); },
+     [](const Config& c) { return between(c.paths_per_plane, 1, 16); },
+     [](const Config& c) { return std::to_string(c.paths_per_plane); }},
+    {"WEFT_MAX_PATHS", "1 to 64",
+     [](const std::string& text, Config& c) { return read_int(text, &c.max_paths); },
+     [](const Config& c) { return between(c.max_paths, 1, 64); },
+     [](const Config& c) { return std::to_string(c.max_paths); }},
+    {"WEFT_CHUNK_BYTES", "a power of two from 16K to 16M (K and M are 1024 and 1048576)",
+     [](const std::string& text, Config& c) {
+       const auto bytes = whole_bytes(text);
+       if (bytes) c.chunk_bytes = static_cast<std::size_t>(*bytes);
+       return bytes.has_value();
+     },
+     [](const Config& c) {
+       return between(c.chunk_bytes, 16 * kKibi, 16 * kMebi) && std::has_single_bit(c.chunk_bytes);
+     },
+     [](const Config& c) {
+       return c.chunk_bytes % kKibi == 0 ? std::to_string(c.chunk_bytes / kKibi) + "K"
+                                         : std::to_string(c.chunk_bytes);
+     }},
+    {"WEFT_TIMEOUT_MS", "100 to 3600000",
+     [](const std::string& text, Config& c) { return read_milliseconds(text, &c.peer_timeout); },
+     [](const Config& c) { return between(c.peer_timeout, milliseconds(100), milliseconds(3600000)); },
+     [](const Config& c) { return show_milliseconds(c.peer_timeout); }},
+    {"WEFT_PATH_TIMEOUT_MS", "2 to 10000, less than WEFT_TIMEOUT_MS",
+     [](const std::string& text, Config& c) { return read_milliseconds(text, &c.path_timeout); },
+     [](const Config& c) {
+       return between(c.path_timeout, milliseconds(2), milliseconds(10000)) &&
+              c.path_timeout < c.peer_timeout;
+     },
+     [](const Config& c) { return show_milliseconds(c.path_timeout); }},
+    {"WEFT_CONNECT_TIMEOUT_MS", "100 to 3600000",
+     [](const std::string& text, Config& c) { return read_milliseconds(text, &c.connect_timeout); },
+     [](const Config& c) { return between(c.connect_timeout, milliseconds(100), milliseconds(3600000)); },
+     [](const Config& c) { return show_milliseconds(c.connect_timeout); }},
+    {"WEFT_SECRET", "1 to 1024 bytes, best random ones (openssl rand -hex 16)",
+     [](const std::string& text, Config& c) { return read_text(text, &c.secret); },
+     [](const Config& c) { return c.secret.size() <= kMaxSecretBytes; },
+     [](const Config& c) { return c.secret; }, true},
+    {"WEFT_CHECKSUM", "0 or 1",
+     [](const std::string& text, Config& c) { return read_flag(text, &c.payload_checksum); },
+     [](const Config&) { return true; },
+     [](const Config& c) { return std::string(c.payload_checksum ? "1" : "0"); }},
+    {"WEFT_STATS_FILE", "a file name; %p is the process id, %h the host name, %% a percent sign",
+     [](const std::string& text, Config& c) { return read_text(text, &c.stats_file); },
+     [](const Config& c) { return is_file_pattern(c.stats_file); },
+     [](const Config& c) { return c.stats_file; }},
+    {"WEFT_STATS_INTERVAL_MS", "0 (only at close) to 3600000",
+     [](const std::string& text, Config& c) { return read_milliseconds(text, &c.stats_interval); },
+     [](const Config& c) { return between(c.stats_interval, milliseconds(0), milliseconds(3600000)); },
+     [](const Config& c) { return show_milliseconds(c.stats_interval); }},
+    {"WEFT_DEBUG", "ERROR, WARN, INFO or DEBUG",
+     [](const std::string& text, Config& c) { return read_level(text, &c.log_level); },
+     [](const Config& c) { return c.log_level <= LogLevel::kDebug; },
+     [](const Config& c) { return std::string(kLevels[static_cast<std::size_t>(c.log_level)]); }},
+};
+
+constexpr OtherVariable kOthers[] = {
+    {"WEFT_TRANSPORT", "auto", "auto or tcp"},
+    {"WEFT_BOOTSTRAP", "unset", "host:port"},
+    {"WEFT_JOB_ID", "unset", "any text"},
+};
+
+}  // namespace
+
+std::span<const ConfigVariable> config_variables() {
+  return kVariables;
+}
+std::span<const OtherVariable> other_variables() {
+  return kOthers;
+}
+
+}  // namespace weft
