@@ -1,0 +1,80 @@
+// Rules of the endpoint, one at a time.
+#include "transport/multipath/endpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+#include "tests/multipath/endpoint_pair.h"
+
+namespace weft::multipath {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::vector<std::byte> pattern(std::size_t bytes, unsigned seed = 1) {
+  std::vector<std::byte> out(bytes);
+  for (std::size_t i = 0; i < bytes; ++i) out[i] = static_cast<std::byte>((i * 31 + seed * 17 + (i >> 8)) & 0xFF);
+  return out;
+}
+
+TEST(Endpoint, SmallAndLargeAndEmptyMessages) {
+  EndpointPair pair(EndpointPair::small_config(4));
+  pair.connect_all();
+  for (std::size_t bytes : {0u, 1u, 1023u, 1024u, 1025u, 100000u, 1048576u, 3000001u}) {
+    auto sent = pattern(bytes, static_cast<unsigned>(bytes));
+    std::vector<std::byte> got(bytes + 8);
+    RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 7);
+    RequestId send = pair.a().post_send(pair.now(), sent.data(), bytes, 7);
+    pair.settle();
+    pair.advance(5ms);
+    Completion received = pair.b().take_completion(receive);
+    ASSERT_TRUE(received.done) << bytes;
+    EXPECT_EQ(received.status, StatusCode::kOk);
+    EXPECT_EQ(received.bytes, bytes);
+    EXPECT_TRUE(std::equal(sent.begin(), sent.end(), got.begin())) << bytes;
+    Completion done = pair.a().take_completion(send);
+    ASSERT_TRUE(done.done);
+    EXPECT_EQ(done.status, StatusCode::kOk);
+  }
+  EXPECT_EQ(pair.end(0).protocol_error, nullptr);
+  EXPECT_EQ(pair.end(1).protocol_error, nullptr);
+}
+
+TEST(Endpoint, APathThatFallsSilentIsLeftAndComesBack) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  auto sent = pattern(200000);
+  std::vector<std::byte> got(sent.size());
+  pair.cut(PathId{0});
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(300ms);
+  EXPECT_TRUE(pair.b().take_completion(receive).done);
+  EXPECT_TRUE(pair.a().take_completion(send).done);
+  EXPECT_EQ(sent, got);
+  pair.restore(PathId{0});
+  pair.advance(1s);
+  EXPECT_TRUE(pair.a().paths()[0].usable());
+  EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
+TEST(Endpoint, AllPathsDeadFailsEverythingInTime) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  auto sent = pattern(5000);
+  std::vector<std::byte> got(sent.size());
+  pair.cut(PathId{0});
+  pair.cut(PathId{1});
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(2100ms);
+  EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
+  EXPECT_EQ(pair.a().take_completion(send).status, StatusCode::kPeerLost);
+  EXPECT_FALSE(pair.a().has_pending_requests());
+}
+
+}  // namespace
+}  // namespace weft::multipath
