@@ -76,5 +76,56 @@ TEST(Endpoint, AllPathsDeadFailsEverythingInTime) {
   EXPECT_FALSE(pair.a().has_pending_requests());
 }
 
+// A connection can stand at the accepting end only: the connecting end gave up waiting just before.
+TEST(Endpoint, DataSentOnAnIncarnationThatThePeerNeverHadIsSentAgain) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.attach(1, PathId{0}, 1);
+  pair.attach(1, PathId{1}, 1);
+  pair.attach(0, PathId{1}, 1);
+  auto sent = pattern(20000);
+  std::vector<std::byte> got(sent.size());
+  RequestId receive = pair.a().post_receive(pair.now(), got.data(), got.size(), 1);
+  RequestId send = pair.b().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.settle();
+  ASSERT_GT(pair.b().paths()[0].in_flight_frames(), 0u);
+  pair.connect(PathId{0}, 2);
+  pair.advance(100ms);
+  EXPECT_TRUE(pair.a().take_completion(receive).done);
+  EXPECT_TRUE(pair.b().take_completion(send).done);
+  EXPECT_EQ(sent, got);
+  EXPECT_TRUE(pair.a().paths()[0].usable());
+  EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
+// The same, and the path dies for the connecting end while it still has the incarnation before.
+TEST(Endpoint, AnAccountReachesTheLatestIncarnationThatThePeerSpeaksOf) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  pair.attach(1, PathId{0}, 2);  // the accepting end is ahead; its sends wait for probes, so nothing is lost
+  pair.settle();
+  pair.advance(500ms);
+  EXPECT_TRUE(pair.a().paths()[0].usable());
+  EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
+TEST(Endpoint, ARefusedConnectionIsTriedAgain) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  int attempts = 0;
+  pair.on_reconnect = [&](const Action& action) {
+    if (++attempts > 1) return pair.connect(action.path, number(action.incarnation));
+    // While it connects, the other end gives up this very incarnation and says so.
+    pair.attach(1, action.path, number(action.incarnation));
+    pair.b().path_lost(action.path, action.incarnation, LossReason::kReset, pair.now());
+    pair.settle();
+    pair.attach(0, action.path, number(action.incarnation));
+  };
+  pair.a().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.b().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.advance(500ms);
+  EXPECT_GE(attempts, 2);
+  EXPECT_TRUE(pair.a().paths()[0].usable());
+}
+
 }  // namespace
 }  // namespace weft::multipath

@@ -43,7 +43,10 @@ bool Endpoint::poll_action(Action& out) {
 
 bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
   Path& path = paths_[index(id)];
-  if (number(incarnation) < path.dead_before || path.fence_pending) return false;
+  if (number(incarnation) < path.dead_before || path.fence_pending) {
+    if (path.reconnecting && number(incarnation) == path.last_attempt) reconnect_failed(id, now);
+    return false;
+  }
   if (path.connected) {
     if (number(incarnation) <= number(path.incarnation)) return false;
     declare_bad(id, LossReason::kReplaced, true, now);
@@ -142,7 +145,7 @@ void Endpoint::settle(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
   path.fence_pending = false;
   DownState& down = path.down;
-  down.dead_through = number(path.incarnation);
+  down.dead_through = path.dead_before - 1;  // the peer may speak of incarnations that never reached this end
   if (path.received_in_order != 0 || path.received_beyond != 0) {
     down.account_incarnation = number(path.incarnation);
     down.account_in_order = path.received_in_order;
@@ -173,7 +176,12 @@ const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& hea
   path.dead_before = std::max(path.dead_before, header.epoch + 1);
   if (path.connected && number(path.incarnation) <= header.epoch) {
     declare_bad(id, LossReason::kPeerSaidSo, false, now);
-  } else {
+  } else if (!path.fence_pending) {
+    if (down.dead_through < header.epoch) {
+      // It speaks of an incarnation that never lived here. It can never live now, and that is the account.
+      down.dead_through = header.epoch;
+      down.to_tell = down.to_send = true;
+    }
     resolve_outstanding(path, now);
   }
   return nullptr;
