@@ -158,6 +158,7 @@ class Endpoint {
   void ask_others(PathId path, TimePoint since);
   void consider_goodbye(PathId path);
   void repeat_control(TimePoint now);
+  void doubt_asked_paths(TimePoint now);
   void push_action(ActionKind kind, PathId path, LossReason reason);
 
   // endpoint_transmit.cc
@@ -165,6 +166,7 @@ class Endpoint {
   bool transmit_path_control(TimePoint now, Transmission& out);
   bool transmit_data(TimePoint now, Transmission& out);
   std::optional<PathId> control_path();
+  std::optional<PathId> trustworthy_control_path();
   void stamp(PathId path, FrameHeader& header);
   void emit_chunk(PathId path, std::uint16_t slot, std::uint32_t chunk, bool resent, TimePoint now,
                   Transmission& out);
@@ -202,6 +204,11 @@ class Endpoint {
   std::uint64_t lazy_feedback_mask_ =
       0;                         // paths that owe feedback for credit; it goes out with the next tick
   std::uint64_t down_mask_ = 0;  // paths whose path-down or confirmation is to be sent over some other path
+  // Paths that carried a frame which the peer has to confirm: since the last round of repeats, and in the one
+  // before. Where it did not and not a word came since, the path is doubtful, and repeats avoid it.
+  std::uint64_t asked_mask_ = 0;
+  std::uint64_t asked_before_mask_ = 0;
+  std::uint64_t doubtful_mask_ = 0;
   TimePoint last_repeat_{};
   std::uint64_t credits_sent_at_last_repeat_ = 0;
   TimePoint heard_any_{};

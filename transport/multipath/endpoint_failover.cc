@@ -1,6 +1,7 @@
 // Paths that come, fail, are settled and come back; deadlines and probes.
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "transport/multipath/endpoint.h"
 #include "transport/multipath/planted_bug.h"
@@ -116,6 +117,9 @@ void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint 
   control_mask_ &= ~mask_of(id);
   feedback_mask_ &= ~mask_of(id);
   lazy_feedback_mask_ &= ~mask_of(id);
+  asked_mask_ &= ~mask_of(id);
+  asked_before_mask_ &= ~mask_of(id);
+  doubtful_mask_ &= ~mask_of(id);
   goodbye_mask_ &= ~mask_of(id);
   path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
   path.reconnect_at = now + path.backoff;
@@ -315,10 +319,27 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
   }
 }
 
+// One of these paths lost what it was given, or is only slow: a probe tells, and the repeat takes another.
+void Endpoint::doubt_asked_paths(TimePoint now) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    Path& path = paths_[i];
+    std::uint64_t bit = mask_of(static_cast<PathId>(i));
+    if (!(asked_before_mask_ & bit) || !path.connected) continue;
+    doubtful_mask_ |= bit;
+    if (path.probe_in_flight != 0) continue;
+    path.probe_due = true;
+    control_mask_ |= bit;
+  }
+}
+
 // Control frames that were not confirmed since the last round are taken for lost.
 void Endpoint::repeat_control(TimePoint now) {
   if (now - last_repeat_ < kRepeatInterval) return;
   last_repeat_ = now;
+  bool unconfirmed = credits_confirmed_ < credits_sent_at_last_repeat_;
+  for (const Path& path : paths_) unconfirmed |= path.down.to_tell;
+  if (unconfirmed) doubt_asked_paths(now);
+  asked_before_mask_ = std::exchange(asked_mask_, 0);
   if (credits_confirmed_ < credits_sent_at_last_repeat_ && !planted(Bug::kNeverRepeatsCredit)) {
     credits_sent_ = credits_confirmed_;
   }

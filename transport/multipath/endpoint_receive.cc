@@ -121,6 +121,7 @@ void Endpoint::owe_feedback(PathId path_id, std::uint64_t bytes) {
 const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
   path.last_heard = now;
   heard_any_ = now;
+  doubtful_mask_ &= ~mask_of(static_cast<PathId>(&path - paths_.data()));
   // While the fate of older frames is open the sending counters are not this incarnation's, and nothing was
   // sent on it.
   if (!path.unresolved && path.sending_incarnation == path.incarnation) {
