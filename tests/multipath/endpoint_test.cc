@@ -127,5 +127,57 @@ TEST(Endpoint, ARefusedConnectionIsTriedAgain) {
   EXPECT_TRUE(pair.a().paths()[0].usable());
 }
 
+// I2 and I3 hold for failures too: the caller may free a buffer as soon as its request is reported failed.
+TEST(Endpoint, RequestsFailOnlyWhenEveryPathIsFenced) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  pair.hold_fences = true;
+  auto sent = pattern(5000);
+  std::vector<std::byte> got(sent.size());
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  pair.settle();
+  pair.cut(PathId{0});
+  pair.cut(PathId{1});
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(5s);
+  for (int which : {0, 1}) {
+    EXPECT_TRUE(pair.end(which).endpoint.has_pending_requests());
+    EXPECT_FALSE(pair.end(which).endpoint.failed());
+    pair.release_fences(which);
+    pair.settle();
+    EXPECT_TRUE(pair.end(which).endpoint.failed());
+  }
+  EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
+  EXPECT_EQ(pair.a().take_completion(send).status, StatusCode::kPeerLost);
+}
+
+// The receiver is done with everything and closes, while the sender waits for the account of a failed path.
+TEST(Endpoint, AGoodbyeDoesNotOvertakeTheAccountOfAFailedPath) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  pair.hold_fences = true;
+  std::vector<std::byte> got(100);
+  auto sent = pattern(100);
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  pair.settle();
+  PathId used{0};
+  pair.filter = [&](int from, const Transmission& frame) {
+    if (from == 0 && frame.header.type == FrameType::kData) used = frame.path;
+    return from == 0 || frame.header.type != FrameType::kFeedback;
+  };
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.settle();
+  ASSERT_TRUE(pair.b().take_completion(receive).done);
+  ASSERT_FALSE(pair.a().take_completion(send).done);
+  pair.b().path_lost(used, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.b().close(pair.now());
+  pair.settle();
+  ASSERT_FALSE(pair.a().take_completion(send).done);
+  pair.release_fences(0);
+  pair.settle();
+  EXPECT_EQ(pair.a().take_completion(send).status, StatusCode::kOk);
+  EXPECT_TRUE(pair.a().peer_closed());
+}
+
 }  // namespace
 }  // namespace weft::multipath

@@ -114,8 +114,8 @@ class Endpoint {
   bool is_suspicious(PathId path, TimePoint now) const;
 
   std::span<const Path> paths() const { return {paths_.data(), paths_.size()}; }
-  bool failed() const { return failed_; }
-  bool peer_closed() const { return peer_closed_; }
+  bool failed() const { return ended_ && ending_ == Ending::kFailed; }
+  bool peer_closed() const { return ended_ && ending_ == Ending::kPeerClosed; }
   Duration silence(TimePoint now) const { return now - heard_any_; }
   std::uint64_t stalls() const { return stalls_; }
   Duration longest_stall() const { return longest_stall_; }
@@ -124,6 +124,9 @@ class Endpoint {
   std::uint64_t duplicates_discarded() const { return duplicates_discarded_; }
 
  private:
+  // Why the connection ends. Its requests fail only when every path is fenced: until then a frame may still
+  // land in their buffers, or be read from them.
+  enum class Ending : std::uint8_t { kNone, kFailed, kPeerClosed };
   struct Resend {
     std::uint16_t send_slot = 0;
     std::uint32_t chunk = 0;
@@ -147,6 +150,7 @@ class Endpoint {
   void owe_feedback(PathId path, std::uint64_t bytes);
 
   // endpoint_failover.cc
+  void disconnect(PathId path);
   void declare_bad(PathId path, LossReason reason, bool fenced, TimePoint now);
   const char* handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now);
   void settle(PathId path, TimePoint now);
@@ -156,7 +160,9 @@ class Endpoint {
   Duration silence_limit(const Path& path) const;
   bool peer_is_alive_elsewhere(PathId path, TimePoint since) const;
   void ask_others(PathId path, TimePoint since);
-  void consider_goodbye(PathId path);
+  void consider_goodbye();
+  void begin_end(Ending ending);
+  void consider_end();
   void repeat_control(TimePoint now);
   void doubt_asked_paths(TimePoint now);
   void push_action(ActionKind kind, PathId path, LossReason reason);
@@ -214,8 +220,8 @@ class Endpoint {
   TimePoint heard_any_{};
   std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
   bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
-  bool failed_ = false;
-  bool peer_closed_ = false;
+  Ending ending_ = Ending::kNone;
+  bool ended_ = false;
 
   std::uint64_t stalls_ = 0;
   Duration longest_stall_{};

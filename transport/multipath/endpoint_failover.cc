@@ -44,7 +44,7 @@ bool Endpoint::poll_action(Action& out) {
 
 bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
   Path& path = paths_[index(id)];
-  if (number(incarnation) < path.dead_before || path.fence_pending) {
+  if (number(incarnation) < path.dead_before || path.fence_pending || ending_ != Ending::kNone) {
     if (path.reconnecting && number(incarnation) == path.last_attempt) reconnect_failed(id, now);
     return false;
   }
@@ -100,30 +100,32 @@ bool Endpoint::set_denied(PathId id, bool denied) {
   return true;
 }
 
+// Nothing more is sent on the path, and what comes on it is ignored.
+void Endpoint::disconnect(PathId id) {
+  Path& path = paths_[index(id)];
+  path.connected = path.writable = path.trusted = false;
+  if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
+  path.dead_before = std::max(path.dead_before, number(path.incarnation) + 1);
+  if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
+  path.probe_in_flight = 0;
+  path.probe_due = false;
+  path.reply_due = 0;
+  path.feedback_due = false;
+  for (std::uint64_t* mask : {&control_mask_, &feedback_mask_, &lazy_feedback_mask_, &goodbye_mask_,
+                              &asked_mask_, &asked_before_mask_, &doubtful_mask_})
+    *mask &= ~mask_of(id);
+}
+
 void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint now) {
   Path& path = paths_[index(id)];
   assert(path.connected);
   bool proven = path.trusted && now - path.trusted_since > kProvenGood;
   path.stalled_since = path.is_waiting() ? std::max(path.last_heard, path.waiting_since) : now;
-  path.connected = path.writable = path.trusted = false;
-  if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
+  disconnect(id);
   path.last_loss = reason;
   ++path.failures;
-  path.dead_before = number(path.incarnation) + 1;
-  path.probe_in_flight = 0;
-  path.probe_due = false;
-  path.reply_due = 0;
-  path.feedback_due = false;
-  control_mask_ &= ~mask_of(id);
-  feedback_mask_ &= ~mask_of(id);
-  lazy_feedback_mask_ &= ~mask_of(id);
-  asked_mask_ &= ~mask_of(id);
-  asked_before_mask_ &= ~mask_of(id);
-  doubtful_mask_ &= ~mask_of(id);
-  goodbye_mask_ &= ~mask_of(id);
   path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
   path.reconnect_at = now + path.backoff;
-  if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
 
   // Whatever control frame was on it may be lost.
   if (!planted(Bug::kNeverRepeatsCredit)) credits_sent_ = credits_confirmed_;
@@ -141,7 +143,7 @@ void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint 
   } else {
     push_action(ActionKind::kFence, id, reason);
   }
-  if (goodbye_seen_) consider_goodbye(id);
+  if (goodbye_seen_) consider_goodbye();
 }
 
 // Nothing lands from the path any more: the account of what did is final.
@@ -158,6 +160,7 @@ void Endpoint::settle(PathId id, TimePoint now) {
   down.to_tell = down.to_send = true;
   down_mask_ |= mask_of(id);
   resolve_outstanding(path, now);
+  consider_end();
 }
 
 const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now) {
@@ -244,13 +247,34 @@ void Endpoint::consider_trust(PathId id, TimePoint now) {
 
 // The peer has closed when every path that still stands has said so: each says it behind its last
 // acknowledgements.
-void Endpoint::consider_goodbye(PathId id) {
-  if (peer_closed_) return;
+void Endpoint::consider_goodbye() {
   for (const Path& path : paths_)
     if (path.connected && !path.said_goodbye) return;
-  peer_closed_ = true;
+  begin_end(Ending::kPeerClosed);
+}
+
+void Endpoint::begin_end(Ending ending) {
+  if (ending_ != Ending::kNone) return;
+  ending_ = ending;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!paths_[i].connected) continue;
+    PathId id = static_cast<PathId>(i);
+    disconnect(id);
+    paths_[i].fence_pending = true;
+    push_action(ActionKind::kFence, id, ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
+  }
+  consider_end();
+}
+
+void Endpoint::consider_end() {
+  if (ending_ == Ending::kNone || ended_) return;
+  for (const Path& path : paths_)
+    if (path.fence_pending) return;
+  ended_ = true;
   fail_all(StatusCode::kPeerLost);
-  push_action(ActionKind::kPeerClosed, id, LossReason::kClosed);
+  bool failed = ending_ == Ending::kFailed;
+  push_action(failed ? ActionKind::kFailed : ActionKind::kPeerClosed, static_cast<PathId>(0),
+              failed ? LossReason::kSilent : LossReason::kClosed);
 }
 
 void Endpoint::close(TimePoint) {
@@ -353,14 +377,12 @@ void Endpoint::repeat_control(TimePoint now) {
 }
 
 void Endpoint::tick(TimePoint now) {
-  if (failed_ || peer_closed_) return;
+  if (ending_ != Ending::kNone) return;
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
   repeat_control(now);
   if (pending_requests_ != 0 && now - std::max(heard_any_, pending_since_) > config_.peer_timeout) {
-    failed_ = true;
-    fail_all(StatusCode::kPeerLost);
-    push_action(ActionKind::kFailed, static_cast<PathId>(0), LossReason::kSilent);
+    begin_end(Ending::kFailed);
   }
 }
 

@@ -212,7 +212,7 @@ const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, cons
     case FrameType::kGoodbye:
       path.said_goodbye = true;
       goodbye_seen_ = true;
-      consider_goodbye(path_id);
+      consider_goodbye();
       return nullptr;
     case FrameType::kFeedback:
     case FrameType::kData:

@@ -21,11 +21,11 @@ bool Endpoint::wants_to_transmit() const {
 }
 
 bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
-  if (failed_ || !wants_to_transmit()) return false;
+  if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
   return transmit_global_control(now, out) || transmit_path_control(now, out) ||
-         (!peer_closed_ && transmit_data(now, out));
+         transmit_data(now, out);
 }
 
 // Every frame carries feedback for its path, so whatever goes out pays what the path owes.
