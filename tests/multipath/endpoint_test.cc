@@ -179,5 +179,21 @@ TEST(Endpoint, AGoodbyeDoesNotOvertakeTheAccountOfAFailedPath) {
   EXPECT_TRUE(pair.a().peer_closed());
 }
 
+TEST(Endpoint, ADeniedPathAloneDoesNotKeepRequestsWaitingForEver) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  for (int which : {0, 1}) ASSERT_TRUE(pair.end(which).endpoint.set_denied(PathId{1}, true));
+  EXPECT_FALSE(pair.a().set_denied(PathId{0}, true)) << "the last usable path";
+  auto sent = pattern(5000);
+  std::vector<std::byte> got(sent.size());
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  pair.settle();
+  pair.cut(PathId{0});
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(2100ms);
+  EXPECT_EQ(pair.a().take_completion(send).status, StatusCode::kPeerLost);
+  EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
+}
+
 }  // namespace
 }  // namespace weft::multipath

@@ -148,6 +148,7 @@ class Endpoint {
   void credit_chunk(const OutstandingFrame& frame);
   const char* handle_credit(const FrameHeader& header);
   void owe_feedback(PathId path, std::uint64_t bytes);
+  void note_life(Path& path, TimePoint now);
 
   // endpoint_failover.cc
   void disconnect(PathId path);

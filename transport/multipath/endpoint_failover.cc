@@ -54,7 +54,7 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   }
   path.begin(incarnation, now);
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
-  heard_any_ = now;
+  note_life(path, now);
   for (Path& any : paths_)
     if (any.down.to_tell) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
@@ -81,9 +81,7 @@ void Endpoint::path_fenced(PathId id, TimePoint now) {
 
 void Endpoint::path_progressed(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
-  if (!path.connected) return;
-  path.last_heard = now;
-  heard_any_ = now;
+  if (path.connected) note_life(path, now);
 }
 
 bool Endpoint::set_denied(PathId id, bool denied) {

@@ -118,10 +118,15 @@ void Endpoint::owe_feedback(PathId path_id, std::uint64_t bytes) {
   }
 }
 
-const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
+// A denied path that answers is no reason to hope: no data may go over it.
+void Endpoint::note_life(Path& path, TimePoint now) {
   path.last_heard = now;
-  heard_any_ = now;
+  if (path.state != PathState::kDenied) heard_any_ = now;
   doubtful_mask_ &= ~mask_of(static_cast<PathId>(&path - paths_.data()));
+}
+
+const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
+  note_life(path, now);
   // While the fate of older frames is open the sending counters are not this incarnation's, and nothing was
   // sent on it.
   if (!path.unresolved && path.sending_incarnation == path.incarnation) {
