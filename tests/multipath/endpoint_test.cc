@@ -195,5 +195,60 @@ TEST(Endpoint, ADeniedPathAloneDoesNotKeepRequestsWaitingForEver) {
   EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
 }
 
+// The path answers everything else, so silence never gives it away.
+TEST(Endpoint, ALostFrameOnALivingPathIsNoticed) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  auto sent = pattern(100);
+  std::vector<std::byte> got(sent.size());
+  std::vector<std::byte> back(sent.size());
+  RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  pair.settle();
+  bool dropped = false;
+  pair.filter = [&](int from, const Transmission& frame) {
+    if (dropped || from != 0 || frame.header.type != FrameType::kData) return true;
+    dropped = true;
+    return false;
+  };
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  for (int ms = 0; ms < 300; ++ms) {
+    RequestId back_receive = pair.a().post_receive(pair.now(), back.data(), back.size(), 2);
+    RequestId back_send = pair.b().post_send(pair.now(), sent.data(), sent.size(), 2);
+    pair.advance(1ms);
+    (void)pair.a().take_completion(back_receive);
+    (void)pair.b().take_completion(back_send);
+  }
+  EXPECT_TRUE(dropped);
+  EXPECT_TRUE(pair.b().take_completion(receive).done);
+  EXPECT_TRUE(pair.a().take_completion(send).done);
+}
+
+TEST(Endpoint, ALostProbeOnALivingPathIsSentAgain) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  pair.a().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  bool dropped = false;
+  pair.filter = [&](int from, const Transmission& frame) {
+    if (dropped || from != 0 || frame.header.type != FrameType::kProbe) return true;
+    dropped = true;
+    return false;
+  };
+  pair.advance(1s);
+  EXPECT_TRUE(dropped);
+  EXPECT_TRUE(pair.a().paths()[0].usable());
+  EXPECT_EQ(pair.a().paths()[0].failures, 1u);
+}
+
+TEST(Endpoint, SmallChunksTellThePathsRateToo) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  auto sent = pattern(100000);
+  std::vector<std::byte> got(sent.size());
+  (void)pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(10ms);
+  EXPECT_GT(pair.a().paths()[0].rate.bytes_per_ns(), 0);
+}
+
 }  // namespace
 }  // namespace weft::multipath

@@ -149,6 +149,7 @@ class Endpoint {
   const char* handle_credit(const FrameHeader& header);
   void owe_feedback(PathId path, std::uint64_t bytes);
   void note_life(Path& path, TimePoint now);
+  void note_overtaken(Path& path, TimePoint now);
 
   // endpoint_failover.cc
   void disconnect(PathId path);
@@ -159,8 +160,11 @@ class Endpoint {
   void consider_trust(PathId path, TimePoint now);
   void tick_path(PathId path, TimePoint now);
   Duration silence_limit(const Path& path) const;
+  Duration late_limit(const Path& path) const;
   bool peer_is_alive_elsewhere(PathId path, TimePoint since) const;
   void ask_others(PathId path, TimePoint since);
+  bool wants_probe(const Path& path, TimePoint now) const;
+  bool has_lost_frames(const Path& path, TimePoint now) const;
   void consider_goodbye();
   void begin_end(Ending ending);
   void consider_end();

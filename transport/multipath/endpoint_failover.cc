@@ -287,6 +287,12 @@ Duration Endpoint::silence_limit(const Path& path) const {
   return std::max(config_.path_timeout, 4 * path.smallest_rtt);
 }
 
+// Without proof a path is left only late: a new connection may find a way where the old one waits for a
+// retransmission timer that has backed off.
+Duration Endpoint::late_limit(const Path& path) const {
+  return std::max(config_.peer_timeout / 4, 2 * silence_limit(path));
+}
+
 bool Endpoint::is_suspicious(PathId id, TimePoint now) const {
   const Path& path = paths_[index(id)];
   if (!path.connected || !path.is_waiting()) return false;
@@ -310,6 +316,26 @@ void Endpoint::ask_others(PathId id, TimePoint since) {
   }
 }
 
+bool Endpoint::wants_probe(const Path& path, TimePoint now) const {
+  Duration since_last = now - path.last_probe;
+  Duration limit = silence_limit(path);
+  if (path.probe_in_flight != 0) {
+    // Lost, on a path that lives: an untrusted one has nothing queued in front of it.
+    return path.last_heard > path.last_probe && since_last > (path.trusted ? late_limit(path) : limit);
+  }
+  if (!path.trusted && path.failures != 0) return since_last >= kProbeInterval;
+  if (path.in_flight_frames() != 0) {
+    const OutstandingFrame& oldest = path.outstanding[path.acknowledged % kPathWindowFrames];
+    return now - oldest.sent > limit && since_last > limit;
+  }
+  return pending_requests_ != 0 && now - path.last_heard > config_.peer_timeout / 8;
+}
+
+bool Endpoint::has_lost_frames(const Path& path, TimePoint now) const {
+  return path.overtaken && path.in_flight_frames() != 0 && path.acknowledged == path.overtaken_sequence &&
+         now - path.overtaken_since > silence_limit(path);
+}
+
 void Endpoint::tick_path(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
   if (!path.connected) {
@@ -322,21 +348,17 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
         static_cast<Incarnation>(path.last_attempt);
     return;
   }
-  bool probing = !path.trusted && path.failures != 0 && now - path.last_probe >= kProbeInterval;
-  bool heartbeat =
-      pending_requests_ != 0 && !path.is_waiting() && now - path.last_heard > config_.peer_timeout / 8;
-  if ((probing || heartbeat) && path.probe_in_flight == 0) {
+  if (wants_probe(path, now)) {
     path.probe_due = true;
     control_mask_ |= mask_of(id);
   }
+  if (has_lost_frames(path, now)) return declare_bad(id, LossReason::kLostFrames, false, now);
   if (!path.is_waiting() || planted(Bug::kTrustsDeadPaths)) return;
   TimePoint since = std::max(path.waiting_since, path.last_heard);
   Duration limit = silence_limit(path);
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
   bool proven_dead = now - since > limit && peer_is_alive_elsewhere(id, since + limit / 2);
-  // Without proof a path is left only late: a new connection may find a way where the old one waits for a
-  // retransmission timer that has backed off.
-  if (proven_dead || now - since > std::max(config_.peer_timeout / 4, 2 * limit)) {
+  if (proven_dead || now - since > late_limit(path)) {
     declare_bad(id, LossReason::kSilent, false, now);
   }
 }

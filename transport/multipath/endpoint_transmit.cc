@@ -121,6 +121,7 @@ bool Endpoint::transmit_path_control(TimePoint now, Transmission& out) {
       path.probe_in_flight = path.next_probe;
       path.next_probe = path.next_probe == ~0u ? 1 : path.next_probe + 1;
       path.last_probe = now;
+      path.probe_behind = path.next_sequence;
       out.header.type = FrameType::kProbe;
       out.header.path_sequence = path.probe_in_flight;
     } else if (goodbye_mask_ & mask_of(id)) {
