@@ -126,8 +126,8 @@ class Endpoint {
   bool is_suspicious(PathId path, TimePoint now) const;
 
   std::span<const Path> paths() const { return {paths_.data(), paths_.size()}; }
-  bool failed() const { return failed_; }
-  bool peer_closed() const { return peer_closed_; }
+  bool failed() const { return ended_ && ending_ == Ending::kFailed; }
+  bool peer_closed() const { return ended_ && ending_ == Ending::kPeerClosed; }
   Duration silence(TimePoint now) const { return now - heard_any_; }
   std::uint64_t stalls() const { return stalls_; }
   Duration longest_stall() const { return longest_stall_; }
@@ -136,6 +136,9 @@ class Endpoint {
   std::uint64_t duplicates_discarded() const { return duplicates_discarded_; }
 
  private:
+  // Why the connection ends. Its requests fail only when every path is fenced: until then a frame may still
+  // land in their buffers, or be read from them.
+  enum class Ending : std::uint8_t { kNone, kFailed, kPeerClosed };
   struct Resend {
     std::uint16_t send_slot = 0;
     std::uint32_t chunk = 0;
@@ -157,8 +160,11 @@ class Endpoint {
   void credit_chunk(const OutstandingFrame& frame);
   const char* handle_credit(const FrameHeader& header);
   void owe_feedback(PathId path, std::uint64_t bytes);
+  void note_life(Path& path, TimePoint now);
+  void note_overtaken(Path& path, TimePoint now);
 
   // endpoint_failover.cc
+  void disconnect(PathId path);
   void declare_bad(PathId path, LossReason reason, bool fenced, TimePoint now);
   const char* handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now);
   void settle(PathId path, TimePoint now);
@@ -167,10 +173,16 @@ class Endpoint {
   void tick_path(PathId path, TimePoint now);
   TimePoint silent_since(const Path& path) const;
   Duration silence_limit(const Path& path) const;
+  Duration late_limit(const Path& path) const;
   bool peer_is_alive_elsewhere(PathId path, TimePoint since) const;
   void ask_others(PathId path, TimePoint since);
-  void consider_goodbye(PathId path);
+  bool wants_probe(const Path& path, TimePoint now) const;
+  bool has_lost_frames(const Path& path, TimePoint now) const;
+  void consider_goodbye();
+  void begin_end(Ending ending);
+  void consider_end();
   void repeat_control(TimePoint now);
+  void doubt_asked_paths(TimePoint now);
   void push_action(ActionKind kind, PathId path, LossReason reason);
 
   // endpoint_transmit.cc
@@ -178,6 +190,7 @@ class Endpoint {
   bool transmit_path_control(TimePoint now, Transmission& out);
   bool transmit_data(TimePoint now, Transmission& out);
   std::optional<PathId> control_path();
+  std::optional<PathId> trustworthy_control_path();
   void stamp(PathId path, FrameHeader& header);
   void emit_chunk(PathId path, std::uint16_t slot, std::uint32_t chunk, bool resent, TimePoint now,
                   Transmission& out);
@@ -215,6 +228,11 @@ class Endpoint {
   std::uint64_t lazy_feedback_mask_ =
       0;                         // paths that owe feedback for credit; it goes out with the next tick
   std::uint64_t down_mask_ = 0;  // paths whose path-down or confirmation is to be sent over some other path
+  // Paths that carried a frame which the peer has to confirm: since the last round of repeats, and in the one
+  // before. Where it did not and not a word came since, the path is doubtful, and repeats avoid it.
+  std::uint64_t asked_mask_ = 0;
+  std::uint64_t asked_before_mask_ = 0;
+  std::uint64_t doubtful_mask_ = 0;
   TimePoint last_repeat_{};
   std::uint64_t credits_sent_at_last_repeat_ = 0;
   TimePoint heard_any_{};
@@ -222,8 +240,8 @@ class Endpoint {
   TimePoint blind_until_{};         // before this nobody looked: silence until then proves nothing
   std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
   bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
-  bool failed_ = false;
-  bool peer_closed_ = false;
+  Ending ending_ = Ending::kNone;
+  bool ended_ = false;
 
   std::uint64_t stalls_ = 0;
   Duration longest_stall_{};

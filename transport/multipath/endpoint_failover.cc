@@ -1,6 +1,7 @@
 // Paths that come, fail, are settled and come back; deadlines and probes.
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "transport/multipath/endpoint.h"
 #include "transport/multipath/planted_bug.h"
@@ -42,19 +43,22 @@ bool Endpoint::poll_action(Action& out) {
 }
 
 bool Endpoint::may_connect(PathId id, Incarnation incarnation) const {
-  if (index(id) >= paths_.size()) return false;
+  if (index(id) >= paths_.size() || ending_ != Ending::kNone) return false;
   const Path& path = paths_[index(id)];
   if (number(incarnation) < path.dead_before || path.fence_pending) return false;
   return !path.connected || number(incarnation) > number(path.incarnation);
 }
 
 bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
-  if (!may_connect(id, incarnation)) return false;
   Path& path = paths_[index(id)];
+  if (!may_connect(id, incarnation)) {
+    if (path.reconnecting && number(incarnation) == path.last_attempt) reconnect_failed(id, now);
+    return false;
+  }
   if (path.connected) declare_bad(id, LossReason::kReplaced, true, now);
   path.begin(incarnation, now);
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
-  heard_any_ = now;
+  note_life(path, now);
   for (Path& any : paths_)
     if (any.down.to_tell) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
@@ -81,9 +85,7 @@ void Endpoint::path_fenced(PathId id, TimePoint now) {
 
 void Endpoint::path_progressed(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
-  if (!path.connected) return;
-  path.last_heard = now;
-  heard_any_ = now;
+  if (path.connected) note_life(path, now);
 }
 
 bool Endpoint::set_denied(PathId id, bool denied) {
@@ -100,27 +102,32 @@ bool Endpoint::set_denied(PathId id, bool denied) {
   return true;
 }
 
+// Nothing more is sent on the path, and what comes on it is ignored.
+void Endpoint::disconnect(PathId id) {
+  Path& path = paths_[index(id)];
+  path.connected = path.writable = path.trusted = false;
+  if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
+  path.dead_before = std::max(path.dead_before, number(path.incarnation) + 1);
+  if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
+  path.probe_in_flight = 0;
+  path.probe_due = false;
+  path.reply_due = 0;
+  path.feedback_due = false;
+  for (std::uint64_t* mask : {&control_mask_, &feedback_mask_, &lazy_feedback_mask_, &goodbye_mask_,
+                              &asked_mask_, &asked_before_mask_, &doubtful_mask_})
+    *mask &= ~mask_of(id);
+}
+
 void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint now) {
   Path& path = paths_[index(id)];
   assert(path.connected);
   bool proven = path.trusted && now - path.trusted_since > kProvenGood;
   path.stalled_since = path.is_waiting() ? std::max(path.last_heard, path.waiting_since) : now;
-  path.connected = path.writable = path.trusted = false;
-  if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
+  disconnect(id);
   path.last_loss = reason;
   ++path.failures;
-  path.dead_before = number(path.incarnation) + 1;
-  path.probe_in_flight = 0;
-  path.probe_due = false;
-  path.reply_due = 0;
-  path.feedback_due = false;
-  control_mask_ &= ~mask_of(id);
-  feedback_mask_ &= ~mask_of(id);
-  lazy_feedback_mask_ &= ~mask_of(id);
-  goodbye_mask_ &= ~mask_of(id);
   path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
   path.reconnect_at = now + path.backoff;
-  if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
 
   // Whatever control frame was on it may be lost.
   if (!planted(Bug::kNeverRepeatsCredit)) credits_sent_ = credits_confirmed_;
@@ -138,7 +145,7 @@ void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint 
   } else {
     push_action(ActionKind::kFence, id, reason);
   }
-  if (goodbye_seen_) consider_goodbye(id);
+  if (goodbye_seen_) consider_goodbye();
 }
 
 // Nothing lands from the path any more: the account of what did is final.
@@ -146,7 +153,7 @@ void Endpoint::settle(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
   path.fence_pending = false;
   DownState& down = path.down;
-  down.dead_through = number(path.incarnation);
+  down.dead_through = path.dead_before - 1;  // the peer may speak of incarnations that never reached this end
   if (path.received_in_order != 0 || path.received_beyond != 0) {
     down.account_incarnation = number(path.incarnation);
     down.account_in_order = path.received_in_order;
@@ -155,6 +162,7 @@ void Endpoint::settle(PathId id, TimePoint now) {
   down.to_tell = down.to_send = true;
   down_mask_ |= mask_of(id);
   resolve_outstanding(path, now);
+  consider_end();
 }
 
 const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now) {
@@ -177,7 +185,12 @@ const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& hea
   path.dead_before = std::max(path.dead_before, header.epoch + 1);
   if (path.connected && number(path.incarnation) <= header.epoch) {
     declare_bad(id, LossReason::kPeerSaidSo, false, now);
-  } else {
+  } else if (!path.fence_pending) {
+    if (down.dead_through < header.epoch) {
+      // It speaks of an incarnation that never lived here. It can never live now, and that is the account.
+      down.dead_through = header.epoch;
+      down.to_tell = down.to_send = true;
+    }
     resolve_outstanding(path, now);
   }
   return nullptr;
@@ -236,13 +249,34 @@ void Endpoint::consider_trust(PathId id, TimePoint now) {
 
 // The peer has closed when every path that still stands has said so: each says it behind its last
 // acknowledgements.
-void Endpoint::consider_goodbye(PathId id) {
-  if (peer_closed_) return;
+void Endpoint::consider_goodbye() {
   for (const Path& path : paths_)
     if (path.connected && !path.said_goodbye) return;
-  peer_closed_ = true;
+  begin_end(Ending::kPeerClosed);
+}
+
+void Endpoint::begin_end(Ending ending) {
+  if (ending_ != Ending::kNone) return;
+  ending_ = ending;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!paths_[i].connected) continue;
+    PathId id = static_cast<PathId>(i);
+    disconnect(id);
+    paths_[i].fence_pending = true;
+    push_action(ActionKind::kFence, id, ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
+  }
+  consider_end();
+}
+
+void Endpoint::consider_end() {
+  if (ending_ == Ending::kNone || ended_) return;
+  for (const Path& path : paths_)
+    if (path.fence_pending) return;
+  ended_ = true;
   fail_all(StatusCode::kPeerLost);
-  push_action(ActionKind::kPeerClosed, id, LossReason::kClosed);
+  bool failed = ending_ == Ending::kFailed;
+  push_action(failed ? ActionKind::kFailed : ActionKind::kPeerClosed, static_cast<PathId>(0),
+              failed ? LossReason::kSilent : LossReason::kClosed);
 }
 
 void Endpoint::close(TimePoint) {
@@ -253,7 +287,7 @@ void Endpoint::close(TimePoint) {
 }
 
 bool Endpoint::nothing_left_to_tell() const {
-  if (failed_ || peer_closed_) return true;
+  if (ending_ != Ending::kNone) return true;
   if (control_mask_ != 0 || down_mask_ != 0) return false;
   bool connected = false;
   for (const Path& path : paths_) {
@@ -271,6 +305,12 @@ Duration Endpoint::silence_limit(const Path& path) const {
 // Time in which this process itself was not running does not count: what arrived meanwhile was not read.
 TimePoint Endpoint::silent_since(const Path& path) const {
   return std::max({path.waiting_since, path.last_heard, blind_until_});
+}
+
+// Without proof a path is left only late: a new connection may find a way where the old one waits for a
+// retransmission timer that has backed off.
+Duration Endpoint::late_limit(const Path& path) const {
+  return std::max(config_.peer_timeout / 4, 2 * silence_limit(path));
 }
 
 bool Endpoint::is_suspicious(PathId id, TimePoint now) const {
@@ -296,6 +336,26 @@ void Endpoint::ask_others(PathId id, TimePoint since) {
   }
 }
 
+bool Endpoint::wants_probe(const Path& path, TimePoint now) const {
+  Duration since_last = now - path.last_probe;
+  Duration limit = silence_limit(path);
+  if (path.probe_in_flight != 0) {
+    // Lost, on a path that lives: an untrusted one has nothing queued in front of it.
+    return path.last_heard > path.last_probe && since_last > (path.trusted ? late_limit(path) : limit);
+  }
+  if (!path.trusted && path.failures != 0) return since_last >= kProbeInterval;
+  if (path.in_flight_frames() != 0) {
+    const OutstandingFrame& oldest = path.outstanding[path.acknowledged % kPathWindowFrames];
+    return now - oldest.sent > limit && since_last > limit;
+  }
+  return pending_requests_ != 0 && now - path.last_heard > config_.peer_timeout / 8;
+}
+
+bool Endpoint::has_lost_frames(const Path& path, TimePoint now) const {
+  return path.overtaken && path.in_flight_frames() != 0 && path.acknowledged == path.overtaken_sequence &&
+         now - path.overtaken_since > silence_limit(path);
+}
+
 void Endpoint::tick_path(PathId id, TimePoint now) {
   Path& path = paths_[index(id)];
   if (!path.connected) {
@@ -308,22 +368,31 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
         static_cast<Incarnation>(path.last_attempt);
     return;
   }
-  bool probing = !path.trusted && path.failures != 0 && now - path.last_probe >= kProbeInterval;
-  bool heartbeat =
-      pending_requests_ != 0 && !path.is_waiting() && now - path.last_heard > config_.peer_timeout / 8;
-  if ((probing || heartbeat) && path.probe_in_flight == 0) {
+  if (wants_probe(path, now)) {
     path.probe_due = true;
     control_mask_ |= mask_of(id);
   }
+  if (has_lost_frames(path, now)) return declare_bad(id, LossReason::kLostFrames, false, now);
   if (!path.is_waiting() || planted(Bug::kTrustsDeadPaths)) return;
   TimePoint since = silent_since(path);
   Duration limit = silence_limit(path);
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
   bool proven_dead = now - since > limit && peer_is_alive_elsewhere(id, since + limit / 2);
-  // Without proof a path is left only late: a new connection may find a way where the old one waits for a
-  // retransmission timer that has backed off.
-  if (proven_dead || now - since > std::max(config_.peer_timeout / 4, 2 * limit)) {
+  if (proven_dead || now - since > late_limit(path)) {
     declare_bad(id, LossReason::kSilent, false, now);
+  }
+}
+
+// One of these paths lost what it was given, or is only slow: a probe tells, and the repeat takes another.
+void Endpoint::doubt_asked_paths(TimePoint now) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    Path& path = paths_[i];
+    std::uint64_t bit = mask_of(static_cast<PathId>(i));
+    if (!(asked_before_mask_ & bit) || !path.connected) continue;
+    doubtful_mask_ |= bit;
+    if (path.probe_in_flight != 0) continue;
+    path.probe_due = true;
+    control_mask_ |= bit;
   }
 }
 
@@ -331,6 +400,10 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
 void Endpoint::repeat_control(TimePoint now) {
   if (now - last_repeat_ < kRepeatInterval) return;
   last_repeat_ = now;
+  bool unconfirmed = credits_confirmed_ < credits_sent_at_last_repeat_;
+  for (const Path& path : paths_) unconfirmed |= path.down.to_tell;
+  if (unconfirmed) doubt_asked_paths(now);
+  asked_before_mask_ = std::exchange(asked_mask_, 0);
   if (credits_confirmed_ < credits_sent_at_last_repeat_ && !planted(Bug::kNeverRepeatsCredit)) {
     credits_sent_ = credits_confirmed_;
   }
@@ -344,16 +417,14 @@ void Endpoint::repeat_control(TimePoint now) {
 }
 
 void Endpoint::tick(TimePoint now) {
-  if (failed_ || peer_closed_) return;
+  if (ending_ != Ending::kNone) return;
   if (now - last_tick_ > config_.path_timeout / 4) blind_until_ = now;
   last_tick_ = now;
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
   repeat_control(now);
   if (pending_requests_ != 0 && now - std::max(heard_any_, pending_since_) > config_.peer_timeout) {
-    failed_ = true;
-    fail_all(StatusCode::kPeerLost);
-    push_action(ActionKind::kFailed, static_cast<PathId>(0), LossReason::kSilent);
+    begin_end(Ending::kFailed);
   }
 }
 

@@ -118,9 +118,15 @@ void Endpoint::owe_feedback(PathId path_id, std::uint64_t bytes) {
   }
 }
 
-const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
+// A denied path that answers is no reason to hope: no data may go over it.
+void Endpoint::note_life(Path& path, TimePoint now) {
   path.last_heard = now;
-  heard_any_ = now;
+  if (path.state != PathState::kDenied) heard_any_ = now;
+  doubtful_mask_ &= ~mask_of(static_cast<PathId>(&path - paths_.data()));
+}
+
+const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
+  note_life(path, now);
   // While the fate of older frames is open the sending counters are not this incarnation's, and nothing was
   // sent on it.
   if (!path.unresolved && path.sending_incarnation == path.incarnation) {
@@ -149,7 +155,7 @@ void Endpoint::acknowledge_next(Path& path, TimePoint now) {
   Duration rtt = std::max(now - frame.sent, Duration(1));
   path.rtt.sample(rtt);
   path.smallest_rtt = std::min(path.smallest_rtt, rtt);
-  if (frame.length >= kMinChunkBytes) {
+  if (frame.length >= std::min(kMinChunkBytes, config_.chunk_bytes)) {
     double delivered = static_cast<double>(path.bytes_delivered - frame.delivered_before);
     path.rate.sample(now, delivered / static_cast<double>(rtt.count()));
   }
@@ -163,6 +169,17 @@ void Endpoint::credit_chunk(const OutstandingFrame& frame) {
   if (++send.acknowledged_chunks == send.chunks) {
     complete_send(send, send.truncated ? StatusCode::kTruncated : StatusCode::kOk);
   }
+}
+
+// A path keeps its frames in order, as a rule. So when a probe is answered and data from before it is not
+// acknowledged, that data is lost, even if the path is full of life otherwise.
+void Endpoint::note_overtaken(Path& path, TimePoint now) {
+  bool behind = path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation &&
+                serial_distance(path.acknowledged, path.probe_behind) > 0;
+  if (path.overtaken && behind && path.overtaken_sequence == path.acknowledged) return;
+  path.overtaken = behind;
+  path.overtaken_sequence = path.acknowledged;
+  path.overtaken_since = now;
 }
 
 const char* Endpoint::handle_credit(const FrameHeader& header) {
@@ -205,13 +222,14 @@ const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, cons
         path.probe_in_flight = 0;
         path.rtt.sample(std::max(now - path.last_probe, Duration(1)));
         ++path.good_probes;
+        note_overtaken(path, now);
         consider_trust(path_id, now);
       }
       return nullptr;
     case FrameType::kGoodbye:
       path.said_goodbye = true;
       goodbye_seen_ = true;
-      consider_goodbye(path_id);
+      consider_goodbye();
       return nullptr;
     case FrameType::kFeedback:
     case FrameType::kData:

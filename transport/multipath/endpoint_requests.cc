@@ -59,7 +59,7 @@ RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_
   send.bytes = bytes;
   send.tag = tag;
   if (pending_requests_++ == 0) pending_since_ = now;
-  if (failed_ || peer_closed_) {
+  if (ending_ != Ending::kNone) {
     complete_send(send, StatusCode::kPeerLost);
   } else if (auto credit = credits_.take(tag)) {
     bind(slot, *credit);
@@ -82,7 +82,7 @@ RequestId Endpoint::post_receive(TimePoint now, std::byte* data, std::uint64_t c
   receive.tag = tag;
   receive.number = next_receive_++;
   if (pending_requests_++ == 0) pending_since_ = now;
-  if (failed_ || peer_closed_) complete_receive(receive, StatusCode::kPeerLost);
+  if (ending_ != Ending::kNone) complete_receive(receive, StatusCode::kPeerLost);
   return make_id(true, generation, slot);
 }
 

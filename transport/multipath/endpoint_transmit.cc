@@ -21,11 +21,11 @@ bool Endpoint::wants_to_transmit() const {
 }
 
 bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
-  if (failed_ || !wants_to_transmit()) return false;
+  if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
   return transmit_global_control(now, out) || transmit_path_control(now, out) ||
-         (!peer_closed_ && transmit_data(now, out));
+         transmit_data(now, out);
 }
 
 // Every frame carries feedback for its path, so whatever goes out pays what the path owes.
@@ -44,10 +44,26 @@ void Endpoint::stamp(PathId id, FrameHeader& header) {
 // Control frames that belong to no path in particular travel with the next message; failing a usable path, on
 // any that is connected.
 std::optional<PathId> Endpoint::control_path() {
-  if (auto path = chooser_.for_small(paths_, 0)) return path;
+  auto path = chooser_.for_small(paths_, 0);
+  if (path && (doubtful_mask_ & mask_of(*path)) == 0) return path;
+  if (doubtful_mask_ != 0) {
+    if (auto other = trustworthy_control_path()) return other;
+  }
+  if (path) return path;
   for (std::size_t i = 0; i < paths_.size(); ++i)
     if (paths_[i].connected && paths_[i].writable) return static_cast<PathId>(i);
   return std::nullopt;
+}
+
+std::optional<PathId> Endpoint::trustworthy_control_path() {
+  std::optional<PathId> connected;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    PathId id = static_cast<PathId>(i);
+    if (!paths_[i].connected || !paths_[i].writable || (doubtful_mask_ & mask_of(id))) continue;
+    if (paths_[i].usable()) return id;
+    connected = id;
+  }
+  return connected;
 }
 
 bool Endpoint::transmit_global_control(TimePoint, Transmission& out) {
@@ -81,6 +97,7 @@ bool Endpoint::transmit_global_control(TimePoint, Transmission& out) {
     out.header.message_bytes = receive.capacity;
     credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
   }
+  asked_mask_ |= mask_of(*path);
   stamp(*path, out.header);
   return true;
 }
@@ -104,8 +121,9 @@ bool Endpoint::transmit_path_control(TimePoint now, Transmission& out) {
       if (path.probe_in_flight == 0) {
         path.probe_in_flight = path.next_probe;
         path.next_probe = path.next_probe == ~0u ? 1 : path.next_probe + 1;
-        path.last_probe = now;
+        path.probe_behind = path.next_sequence;
       }
+      path.last_probe = now;
       out.header.type = FrameType::kProbe;
       out.header.path_sequence = path.probe_in_flight;
     } else if (goodbye_mask_ & mask_of(id)) {

@@ -38,6 +38,8 @@ const char* to_string(LossReason reason) {
       return "it was cut by hand";
     case LossReason::kReplaced:
       return "the peer connected it anew";
+    case LossReason::kLostFrames:
+      return "data on it was lost although the path answers";
   }
   return "?";
 }
@@ -80,6 +82,7 @@ void Path::begin(Incarnation fresh, TimePoint now) {
   last_heard = now;
   last_probe = {};
   probe_in_flight = 0;
+  overtaken = false;
   good_probes = 0;
   probe_due = false;
   reply_due = 0;

@@ -25,7 +25,8 @@ enum class LossReason : std::uint8_t {
   kProtocolError,
   kChecksum,
   kCut,
-  kReplaced
+  kReplaced,
+  kLostFrames,
 };
 const char* to_string(LossReason reason);
 
@@ -134,6 +135,11 @@ struct Path {
   TimePoint last_probe{};
   std::uint32_t next_probe = 1;
   std::uint32_t probe_in_flight = 0;  // 0: none
+  std::uint32_t probe_behind = 0;     // next_sequence when that probe went out
+  // Data that a later probe has overtaken is lost, unless it comes soon.
+  bool overtaken = false;
+  std::uint32_t overtaken_sequence = 0;
+  TimePoint overtaken_since{};
   std::uint32_t good_probes = 0;
   bool probe_due = false;
   std::uint32_t reply_due = 0;  // number of the probe to answer; 0: none

@@ -61,7 +61,7 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
                         multipath::Endpoint& endpoint, TimePoint now) {
   if (!endpoint.may_connect(path, incarnation)) {
     socket.reset();
-    return false;
+    return endpoint.path_connected(path, incarnation, now);  // tells it that the attempt came to nothing
   }
   lose(path, LossReason::kReplaced, endpoint, now);
   PathSlot& slot = paths_[multipath::index(path)];
@@ -71,6 +71,7 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
   event.data.u32 = static_cast<std::uint32_t>(multipath::index(path));
   if (epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event) != 0) {
     socket.reset();
+    endpoint.reconnect_failed(path, now);
     return false;
   }
   slot.device = std::move(device);
