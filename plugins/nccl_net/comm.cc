@@ -51,8 +51,12 @@ nccl::Result Comm::irecv(int count, void* const* data, const std::size_t* capaci
 }
 
 nccl::Result Comm::test(Request* request, int* done, int* sizes) {
-  Comm& comm = *request->comm;
   *done = 0;
+  if (!request || request->count == 0) {
+    log_warning("test: this request is not in flight: it was reported done before, or never posted");
+    return nccl::Result::kInvalidArgument;
+  }
+  Comm& comm = *request->comm;
   while (request->done < request->count) {
     const auto i = static_cast<std::size_t>(request->done);
     const Completion completion = comm.connection_->test(request->ids[i]);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "plugins/nccl_net/abi/types.h"
@@ -30,7 +31,8 @@ DeviceProperties describe_device(const std::vector<Device>& planes);
 // Fills every member that a version's struct has, whatever was in it: NCCL hands it over uninitialised.
 template <typename Properties>
 void fill_properties(const DeviceProperties& device, Properties* properties) {
-  Properties filled{};
+  std::memset(properties, 0, sizeof *properties);  // padding too: later versions have put members there
+  Properties& filled = *properties;
   filled.name = device.name;
   filled.pci_path = device.pci_path;
   filled.guid = device.guid;
@@ -61,7 +63,6 @@ void fill_properties(const DeviceProperties& device, Properties* properties) {
     filled.rail_id = nccl::kFabricIdUndefined;
     filled.plane_id = nccl::kFabricIdUndefined;
   }
-  *properties = filled;
 }
 
 }  // namespace weft::nccl_net

@@ -19,7 +19,7 @@ class Comm;
 
 struct Request {
   Comm* comm = nullptr;
-  int count = 0;                        // messages that it stands for
+  int count = 0;                        // messages that it stands for; 0: not in flight
   int done = 0;                         // leading messages whose completion has been seen
   StatusCode status = StatusCode::kOk;  // of the first message that failed
   std::array<RequestId, kMaxGroupedReceives> ids{};
@@ -45,7 +45,6 @@ class RequestPool {
   Request* take() {
     if (free_count_ == 0) return nullptr;
     Request* request = free_[--free_count_];
-    request->count = 0;
     request->done = 0;
     request->status = StatusCode::kOk;
     return request;
@@ -53,6 +52,7 @@ class RequestPool {
 
   void give_back(Request* request) {
     assert(free_count_ < free_.size());
+    request->count = 0;
     free_[free_count_++] = request;
   }
 
