@@ -124,7 +124,8 @@ TYPED_TEST(Loopback, EightStepWindowsArriveWholeAndInOrder) {
     constexpr size_t kSizes[] = {0, 1, 8, 4096, 65537, 1 << 20, kCapacity};
     return kSizes[i % 7];
   };
-  std::thread sender([&] {
+  std::vector<std::vector<unsigned char>> buffers(kSteps, std::vector<unsigned char>(kCapacity));
+  std::jthread sender([&] {
     std::vector<std::vector<unsigned char>> data(kSteps);
     std::vector<void*> requests(kSteps, nullptr);
     for (int i = 0; i < kMessages + kSteps; ++i) {
@@ -141,7 +142,6 @@ TYPED_TEST(Loopback, EightStepWindowsArriveWholeAndInOrder) {
       ASSERT_NE(requests[step], nullptr);
     }
   });
-  std::vector<std::vector<unsigned char>> buffers(kSteps, std::vector<unsigned char>(kCapacity));
   std::vector<void*> requests(kSteps, nullptr);
   for (int i = 0; i < kMessages + kSteps; ++i) {
     const size_t step = static_cast<size_t>(i % kSteps);
@@ -158,7 +158,6 @@ TYPED_TEST(Loopback, EightStepWindowsArriveWholeAndInOrder) {
               Result::kSuccess);
     ASSERT_NE(requests[step], nullptr);
   }
-  sender.join();
 }
 
 TYPED_TEST(Loopback, GroupedReceivesFillByTag) {
@@ -185,7 +184,7 @@ TYPED_TEST(Loopback, GroupedReceivesFillByTag) {
               Result::kSuccess);
   }
   // A communicator belongs to one thread at a time, so the sends move to theirs whole.
-  std::thread sender([&] {
+  std::jthread sender([&] {
     for (void* request : requests) this->wait(request, 1);
   });
   const std::vector<int> sizes = this->wait(group, kGroup);
