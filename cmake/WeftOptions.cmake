@@ -50,6 +50,11 @@ find_package(nlohmann_json 3 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+# Static where there is one: the NCCL plugin must load on machines that have no libsodium.
+find_library(WEFT_SODIUM_ARCHIVE libsodium.a HINTS ${sodium_LIBRARY_DIRS} ${sodium_LIBDIR})
+if(WEFT_SODIUM_ARCHIVE)
+  set_target_properties(PkgConfig::sodium PROPERTIES INTERFACE_LINK_LIBRARIES "${WEFT_SODIUM_ARCHIVE}")
+endif()
 
 option(WEFT_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(WEFT_WERROR "Treat warnings as errors" OFF)

@@ -1,0 +1,27 @@
+#include "plugins/nccl_net/banner.h"
+
+#include <sstream>
+
+#include "plugins/nccl_net/device_properties.h"
+#include "weft/version.h"
+
+namespace weft::nccl_net {
+
+std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes) {
+  std::ostringstream text;
+  text << "Weft " WEFT_VERSION_STRING ", net plugin ABI v" << abi_version << ", " << planes.size()
+       << (planes.size() == 1 ? " plane:" : " planes:");
+  const char* separator = " ";
+  for (const Device& plane : planes) {
+    text << separator << plane.name << ' ' << plane.address << " (" << plane.speed_mbps << " Mb/s)";
+    separator = ", ";
+  }
+  text << "; " << config.paths_per_plane << " paths per pair of interfaces, at most " << config.max_paths
+       << " a connection; at most " << nccl::kMaxRequests << " requests x " << kMaxGroupedReceives
+       << " receives a connection; a peer silent for " << config.peer_timeout.count()
+       << " ms is lost; host memory over TCP; shared secret " << (config.secret.empty() ? "off" : "on");
+  if (!config.stats_file.empty()) text << "; counters in " << config.stats_file;
+  return text.str();
+}
+
+}  // namespace weft::nccl_net

@@ -1,0 +1,15 @@
+// The one line that tells a user that NCCL runs over Weft, and with what.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "weft/config.h"
+#include "weft/context.h"
+
+namespace weft::nccl_net {
+
+// Version, ABI level, planes, paths and limits.
+std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes);
+
+}  // namespace weft::nccl_net
