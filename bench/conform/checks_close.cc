@@ -55,6 +55,7 @@ void with_receives_posted(CheckContext& context) {
     while (receives.post()) {
     }
     receives.test();
+    receives.deregister();  // NCCL gives its buffers back first, whatever is in flight
     if (send_first) connection.close_send();
     connection.close_recv();
     connection.close();
@@ -69,6 +70,7 @@ void with_sends_posted(CheckContext& context) {
     Connection connection(session);
     SendQueue sends(session, connection.send(), uniform(nccl::kMaxSteps, 1 << 20));
     for (int i = 0; i < 100; ++i) sends.progress();
+    sends.deregister();
     if (send_first) connection.close_send();
     connection.close_recv();
     connection.close();
@@ -170,6 +172,8 @@ void many_in_flight(CheckContext& context) {
     }
   }
   for (int i = 0; i < 8; ++i) {
+    sends[i]->deregister();
+    receives[i]->deregister();
     if (i % 2) connections[i].close_send();
     connections[i].close_recv();
     connections[i].close();
