@@ -1,0 +1,110 @@
+// What must not grow while connections come and go. A first batch fills caches; two more must not add as much
+// again.
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <filesystem>
+#include <iterator>
+
+#include "bench/conform/check.h"
+#include "bench/conform/message_queue.h"
+#include "bench/conform/session.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WEFT_SANITIZED_ALLOCATOR true
+#else
+#define WEFT_SANITIZED_ALLOCATOR false
+#endif
+
+namespace weft::bench::conform {
+namespace {
+
+constexpr int kBatch = 40;
+
+size_t entries_of(const char* directory) {
+  const std::filesystem::directory_iterator entries(directory);
+  return std::distance(begin(entries), end(entries));
+}
+
+size_t open_descriptors() {
+  return entries_of("/proc/self/fd");
+}
+size_t running_threads() {
+  return entries_of("/proc/self/task");
+}
+size_t heap_bytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+void batch(const Session& session) {
+  for (int i = 0; i < kBatch; ++i) {
+    Connection connection(session, i % session.devices());
+    exchange(connection, uniform(3, 5000), {.stream = 100u * i});
+    connection.close();
+  }
+}
+
+// Failure if the measure grows by `allowed` or more in both of two batches after the first.
+void must_not_grow(CheckContext& context, size_t (*measure)(), size_t allowed, const char* what) {
+  Session session(context);
+  batch(session);
+  const size_t start = measure();
+  batch(session);
+  const size_t middle = measure();
+  batch(session);
+  const size_t end = measure();
+  const bool grows = middle >= start + allowed && end >= middle + allowed;
+  require(!grows, [&] {
+    return fmt::format("{} grow with every {} connections that are opened and closed: {}, {}, {}", what,
+                       kBatch, start, middle, end);
+  });
+  session.close();
+}
+
+void descriptors(CheckContext& context) {
+  must_not_grow(context, open_descriptors, kBatch / 2, "open file descriptors");
+}
+
+void threads(CheckContext& context) {
+  must_not_grow(context, running_threads, kBatch / 2, "threads");
+}
+
+void memory(CheckContext& context) {
+  if (WEFT_SANITIZED_ALLOCATOR) throw Skip("the sanitizer's allocator cannot be measured");
+  must_not_grow(context, heap_bytes, size_t{kBatch} * 4096, "heap bytes");
+}
+
+void communicators(CheckContext& context) {
+  Session keeper(context, 1);
+  if (!keeper.plugin().inits_each_communicator()) throw Skip("before v11 there is no finalize");
+  uint64_t id = 100;
+  auto cycle = [&] {
+    for (int i = 0; i < kBatch; ++i) {
+      Session session(keeper, ++id);
+      session.close();
+    }
+    return open_descriptors() + running_threads();
+  };
+  const size_t start = cycle();
+  const size_t middle = cycle();
+  const size_t end = cycle();
+  require(middle < start + kBatch / 2 || end < middle + kBatch / 2, [&] {
+    return fmt::format("threads and descriptors grow with every {} communicators: {}, {}, {}", kBatch, start,
+                       middle, end);
+  });
+  keeper.close();
+}
+
+}  // namespace
+
+std::vector<Check> leak_checks() {
+  return {
+      {"leak_descriptors", "a job opens and closes connections for weeks: descriptors run out", descriptors},
+      {"leak_threads", "closed connections leave no thread behind", threads},
+      {"leak_memory", "closed connections leave no memory behind", memory},
+      {"leak_communicators", "finalized communicators leave no thread or descriptor behind", communicators},
+  };
+}
+
+}  // namespace weft::bench::conform
