@@ -56,8 +56,14 @@ Machine look_at_machine(const Options& options) {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess || devices == 0) {
-    machine.why_not = std::string("no usable GPU: ") +
-                      (error != cudaSuccess ? cudaGetErrorString(error) : "the driver shows no device");
+    // CUDA's words for a missing driver speak of versions only.
+    machine.why_not =
+        std::string("no usable GPU: ") +
+        (error == cudaErrorInsufficientDriver
+             ? "no NVIDIA driver, or one too old for CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
+                   std::to_string(CUDART_VERSION % 1000 / 10)
+         : error != cudaSuccess ? std::string(cudaGetErrorString(error))
+                                : std::string("the driver shows no device"));
     return machine;
   }
   if (options.device < 0 || options.device >= devices) {

@@ -180,7 +180,7 @@ def proof_problem(directory, label, transport, ranks, needed):
             return f"{log} {problem}", 0
     if transport != "weft":
         return None, 0
-    counters = sorted(directory.glob(f"{label}.counters.*"))
+    counters = sorted(directory.glob(f"{label}.counters.*.json"))
     if len(counters) < ranks:
         return f"only {len(counters)} of {ranks} ranks wrote Weft's counters", 0
     try:

@@ -29,7 +29,7 @@ Status check_log(const LogFindings& log, std::string_view network, int rank);
 // paths'.
 Result<std::uint64_t> bytes_sent_in_counters(const std::string& json_text);
 
-// The same over all files `directory`/`prefix`*; an error if there are none, naming them.
+// The same over all files `directory`/`prefix`*.json; an error if there are none, naming them.
 Result<std::uint64_t> bytes_sent_in_counter_files(const std::string& directory, const std::string& prefix);
 
 }  // namespace weft::gputest
