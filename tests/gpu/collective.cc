@@ -121,6 +121,11 @@ std::size_t Case::bytes() const {
   return most * size_of(collective.type);
 }
 
+std::string Case::words() const {
+  return std::string(name_of(collective.operation)) + " of " + std::to_string(bytes()) + " bytes, " +
+         std::string(name_of(collective.type)) + ", " + std::string(name_of(layout));
+}
+
 std::vector<Case> make_plan(const PlanOptions& options) {
   std::vector<std::size_t> sizes;
   for (std::size_t bytes = options.min_bytes; bytes < options.max_bytes; bytes *= options.factor) {
@@ -145,7 +150,8 @@ std::vector<Case> make_plan(const PlanOptions& options) {
     for (const ElementType type : options.types) {
       for (const std::size_t bytes : odd_sizes) {
         // What does not reduce only moves bytes; one size shows that every type has the right width.
-        if (bytes > options.max_bytes || (operation != Operation::kAllReduce && bytes == odd_sizes[0])) continue;
+        if (bytes > options.max_bytes || (operation != Operation::kAllReduce && bytes == odd_sizes[0]))
+          continue;
         plan.push_back({sized(operation, type, options.ranks, bytes), Layout::kUnaligned});
       }
     }

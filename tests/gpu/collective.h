@@ -127,6 +127,7 @@ struct Case {
   Collective collective;
   Layout layout = Layout::kOutOfPlace;
   std::size_t bytes() const;
+  std::string words() const;  // all_reduce of 8 bytes, float32, in-place
 };
 
 struct PlanOptions {

@@ -229,7 +229,7 @@ class Launch {
     } else if (view.substr(0, 6) == "share ") {
       for (const auto& other : ranks_) write_line(other->fd(), line);
     } else if (view.substr(0, 8) == "barrier ") {
-      rank.waiting_for = line.substr(8);
+      rank.waiting_for = line.substr(8, line.find(' ', 8) - 8);
       open_barrier();
     } else {
       report_(number, line);
@@ -329,8 +329,8 @@ std::string ControlChannel::share(int rank, const std::string& text) {
   return receive().substr(6);
 }
 
-void ControlChannel::barrier() {
-  send("barrier " + std::to_string(barriers_++));
+void ControlChannel::barrier(const std::string& what) {
+  send("barrier " + std::to_string(barriers_++) + " " + what);
   receive();
 }
 

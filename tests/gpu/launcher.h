@@ -3,11 +3,11 @@
 // last.
 //
 // Each rank has one socket to the launcher, as file descriptor kControlFd, and speaks lines:
-//   share TEXT      (rank 0) the launcher sends the line to every rank
-//   barrier NUMBER  answered with "go NUMBER" when all living ranks have said it
-//   done            the rank's work is finished; it may take kExitGrace to exit
-//   error TEXT      the rank failed
-//   anything else   handed to the caller as a report
+//   share TEXT           (rank 0) the launcher sends the line to every rank
+//   barrier NUMBER WHAT  answered with "go NUMBER" when all living ranks have said it
+//   done                 the rank's work is finished; it may take kExitGrace to exit
+//   error TEXT           the rank failed
+//   anything else        handed to the caller as a report
 // One thread. The launcher owns the processes; they also die with it (PR_SET_PDEATHSIG).
 #pragma once
 
@@ -50,7 +50,8 @@ class ControlChannel {
   std::string receive();
   // Rank 0's text on every rank.
   std::string share(int rank, const std::string& text);
-  void barrier();
+  // `what` comes next, for the words of an error.
+  void barrier(const std::string& what);
 
  private:
   int fd_;

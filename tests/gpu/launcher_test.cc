@@ -66,11 +66,13 @@ TEST(Launcher, BarrierWaitsForTheLast) {
 TEST(Launcher, HungRankIsKilledAndNamed) {
   LaunchLimits limits;
   limits.silence = std::chrono::milliseconds(700);
-  const Outcome outcome = run({shell(kPid + "echo barrier 7 >&3; read -u 3 go; " + kDone),
-                               shell(kPid + "echo working on it >&3; exec sleep 1000")},
-                              limits);
+  const Outcome outcome =
+      run({shell(kPid + "echo barrier 7 all_reduce of 8 bytes >&3; read -u 3 go; " + kDone),
+           shell(kPid + "echo working on it >&3; exec sleep 1000")},
+          limits);
   ASSERT_FALSE(outcome.status.is_ok());
-  EXPECT_NE(outcome.status.message().find("rank 0; it last said: barrier 7"), std::string::npos)
+  EXPECT_NE(outcome.status.message().find("rank 0; it last said: barrier 7 all_reduce of 8 bytes"),
+            std::string::npos)
       << outcome.status.message();
   EXPECT_NE(outcome.status.message().find("rank 1; it last said: working on it"), std::string::npos);
   EXPECT_FALSE(alive(outcome, 0));

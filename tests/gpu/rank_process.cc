@@ -71,7 +71,7 @@ class Rank {
       open_communicator();
       const bool last = round + 1 == options_.communicators;
       for (std::size_t i = 0; i < (last ? options_.plan.size() : 1); ++i) run_case(i, round, last);
-      control_.barrier();
+      control_.barrier("all cases done");
       check_nccl(nccl_.comm_destroy(comm_), "ncclCommDestroy");
     }
   }
@@ -254,14 +254,12 @@ void Rank::run_case(std::size_t index, int round, bool report) {
   for (int iteration = 0; iteration <= options_.iterations; ++iteration) {
     const std::uint64_t seed = (static_cast<std::uint64_t>(round) << 48) + (index << 16) + iteration + 1;
     prepare(c, buffers, seed);
-    control_.barrier();
+    control_.barrier(c.words());
     const Clock::time_point start = Clock::now();
     enqueue(c.collective, buffers);
     std::string problem;
     if (!wait(options_.operation_timeout, problem)) {
-      throw RankFailure(std::string(name_of(c.collective.operation)) + " of " + std::to_string(c.bytes()) +
-                        " bytes, " + std::string(name_of(c.collective.type)) + ", " +
-                        std::string(name_of(c.layout)) + ": " + problem);
+      throw RankFailure(c.words() + ": " + problem);
     }
     if (iteration > 0)
       times_us.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
@@ -276,7 +274,11 @@ void Rank::run_case(std::size_t index, int round, bool report) {
     }
     total.wrong_bytes += wrong;
   }
-  if (!report && total.wrong_bytes == 0) return;
+  if (!report) {
+    if (total.wrong_bytes == 0) return;
+    throw RankFailure(c.words() + ": " + std::to_string(total.wrong_bytes) + " wrong bytes in communicator " +
+                      std::to_string(round + 1) + " of " + std::to_string(options_.communicators));
+  }
   std::nth_element(times_us.begin(), times_us.begin() + times_us.size() / 2, times_us.end());
   control_.send("row " + std::to_string(index) + " " + std::to_string(times_us[times_us.size() / 2]) + " " +
                 std::to_string(total.wrong_bytes) + " " + std::to_string(total.first_wrong_element));
@@ -290,10 +292,12 @@ void Rank::run_until_peer_is_lost() {
   enqueue(c.collective, buffers);
   std::string problem;
   if (!wait(options_.operation_timeout, problem)) throw RankFailure("before the kill: " + problem);
-  control_.barrier();
-  // Many operations are queued, so that the kill falls into a transfer.
-  for (int i = 0; i < 50; ++i) enqueue(c.collective, buffers);
-  if (options_.rank == options_.ranks - 1) {
+  control_.barrier("the kill");
+  // Many operations are queued, so that the kill falls into a transfer; one more at the survivors, so that
+  // they cannot be done before it.
+  const bool dies = options_.rank == options_.ranks - 1;
+  for (int i = 0; i < (dies ? 50 : 51); ++i) enqueue(c.collective, buffers);
+  if (dies) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     ::kill(::getpid(), SIGKILL);
   }

@@ -94,7 +94,8 @@ Result<std::uint64_t> bytes_sent_in_counter_files(const std::string& directory, 
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     // Weft writes NAME.tmp and renames it; a killed rank may leave one behind.
-    if (entry.path().filename().string().rfind(prefix, 0) != 0 || entry.path().extension() != ".json") continue;
+    if (entry.path().filename().string().rfind(prefix, 0) != 0 || entry.path().extension() != ".json")
+      continue;
     std::ostringstream text;
     text << std::ifstream(entry.path()).rdbuf();
     const Result<std::uint64_t> bytes = bytes_sent_in_counters(text.str());
