@@ -2,6 +2,10 @@
 # the commit, and refuses to make a folder too large to be carried.
 set(most_bytes 67108864)
 
+if(NOT FILES MATCHES "libnccl-net-weft\\.so")
+  message(FATAL_ERROR "This build has no plugin (target nccl-net-weft), and a bundle without it tests nothing.")
+endif()
+
 file(REMOVE_RECURSE "${BUNDLE}")
 file(MAKE_DIRECTORY "${BUNDLE}/lib")
 set(executables)
