@@ -23,8 +23,9 @@ def ip_batch(namespace: str, lines: list[str]) -> None:
         run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
-def tc(namespace: str, *words: str) -> str:
-    return run("tc", "-n", namespace, *words)
+def tc_batch(namespace: str, lines: list[str]) -> None:
+    if lines:
+        run("tc", "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
 def write_sysctls(namespace: str, settings: dict[str, str]) -> None:

@@ -1,16 +1,10 @@
 """What the kernel says each plane has carried, sampled by a thread: an account that owes nothing to Weft's own."""
 
-import ctypes
-import os
 import threading
 import time
 from dataclasses import dataclass
 
-from .commands import FabricError
 from .fabric import Fabric
-
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -23,24 +17,23 @@ class Sample:
 class PlaneCounters:
     """Samples the byte counters of one host's NICs while it is entered. `samples` may be read at any time."""
 
-    def __init__(self, fabric: Fabric, host: int, interval_s: float = 0.005):
-        self._namespace, self._interval_s = fabric.hosts[host], interval_s
-        self._nics = [plane.nic for plane in fabric.planes]
-        self._stop, self._ready = threading.Event(), threading.Event()
-        self._failure: str | None = None
+    def __init__(self, fabric: Fabric, host: int, interval_s: float = 0.002):
+        self._interval_s = interval_s
+        self._nics = [plane.nics[host] for plane in fabric.planes]
+        self._stop = threading.Event()
+        self._table = fabric.inside(host, lambda: open("/proc/thread-self/net/dev", encoding="ascii"))
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.samples: list[Sample] = []
 
     def __enter__(self) -> "PlaneCounters":
+        self.samples.append(self._read())
         self._thread.start()
-        self._ready.wait()
-        if self._failure:
-            raise FabricError(self._failure)
         return self
 
     def __exit__(self, *_) -> None:
         self._stop.set()
         self._thread.join()
+        self._table.close()
 
     def received_between(self, start_s: float, end_s: float) -> list[int]:
         """Bytes each plane brought to this host in the time given."""
@@ -72,25 +65,15 @@ class PlaneCounters:
         return longest
 
     def _sample(self) -> None:
-        # The namespace is this thread's alone, and so is /proc/thread-self/net.
-        descriptor = os.open(f"/run/netns/{self._namespace}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                self._failure = f"cannot enter {self._namespace}: {os.strerror(ctypes.get_errno())}"
-                return
-            while not self._stop.wait(self._interval_s if self.samples else 0):
-                self.samples.append(self._read())
-                self._ready.set()
-        finally:
-            os.close(descriptor)
-            self._ready.set()
+        while not self._stop.wait(self._interval_s):
+            self.samples.append(self._read())
 
     def _read(self) -> Sample:
         received, sent = {}, {}
-        with open("/proc/thread-self/net/dev", encoding="ascii") as table:
-            now = time.monotonic()
-            for line in table.readlines()[2:]:
-                name, values = line.split(":")
-                fields = values.split()
-                received[name.strip()], sent[name.strip()] = int(fields[0]), int(fields[8])
+        self._table.seek(0)
+        now = time.monotonic()
+        for line in self._table.readlines()[2:]:
+            name, values = line.split(":")
+            fields = values.split()
+            received[name.strip()], sent[name.strip()] = int(fields[0]), int(fields[8])
         return Sample(now, tuple(received[n] for n in self._nics), tuple(sent[n] for n in self._nics))

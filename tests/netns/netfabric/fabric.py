@@ -5,6 +5,7 @@ which hold all devices, and the description /run/weft-fabric/NAME.json, which le
 Nothing else on the machine is touched. Removal ends the processes that still run in these namespaces, and no other.
 """
 
+import ctypes
 import json
 import os
 import secrets
@@ -12,14 +13,20 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from . import commands, mptcp
 from .commands import FabricError
-from .plane import Plane, parse_rate
+from .plane import Plane, cut_together, parse_rate
 
 MANAGEMENT_NIC = "m0"  # unlimited, never cut: where jobs find each other, as on a real cluster
 _DESCRIPTIONS = Path("/run/weft-fabric")
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+Result = TypeVar("Result")
 
 # Set for every program that is compared on the fabric. reno is the one that every kernel lets a namespace choose (any
 # other must be in the machine's own tcp_allowed_congestion_control, which is not ours to change), so that results
@@ -40,7 +47,9 @@ class Fabric:
     """Use it as a context manager, or call up() and down(). Its attributes never change after up()."""
 
     def __init__(self, planes: int = 4, rate: str | int = "400mbit", hosts: int = 2, name: str | None = None,
-                 families: str = "46", mtu: int = 9000, congestion_control: str = CONGESTION_CONTROL):
+                 families: str = "46", mtu: int = 9000, congestion_control: str = CONGESTION_CONTROL,
+                 crossed: bool = False):
+        """`crossed`: odd hosts name their NICs the other way round, so that equal names are on different planes."""
         if not 1 <= planes <= 64 or not 2 <= hosts <= 64:
             raise FabricError(f"a fabric has 1 to 64 planes and 2 to 64 hosts, not {planes} and {hosts}")
         if families not in ("4", "6", "46"):
@@ -52,7 +61,11 @@ class Fabric:
         self.families, self.mtu, self.congestion_control = families, mtu, congestion_control
         self.hosts = [f"weft-{self.name}-h{h}" for h in range(hosts)]
         self.switch = f"weft-{self.name}-switch"
-        self.planes = [Plane(p, self.switch, self.hosts, mtu) for p in range(planes)]
+        self.crossed = crossed
+        self.planes = []
+        for p in range(planes):
+            nics = [f"p{planes - 1 - p if crossed and h % 2 else p}" for h in range(hosts)]
+            self.planes.append(Plane(p, self.switch, self.hosts, nics, mtu))
         self._old_handlers = {}
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -68,6 +81,7 @@ class Fabric:
             for plane in self.planes:
                 plane.create(self.families)
                 plane.set_rate(self.rate)
+            self._hasten_address_resolution()
             self._wait_until_reachable()
             mptcp.spread_over_planes(self)
         except BaseException:
@@ -131,6 +145,10 @@ class Fabric:
             raise FabricError(f"plane {index} does not exist: there are planes 0 to {len(self.planes) - 1}")
         return self.planes[index]
 
+    def cut_all(self, how: str = "silent") -> None:
+        """Cuts every plane, within a few milliseconds of each other."""
+        cut_together(self.planes, how)
+
     def address(self, host: int, plane: int | None = None) -> str:
         """A host's address on a plane, IPv4 where it has one; without a plane, on the management network."""
         if plane is None:
@@ -140,6 +158,11 @@ class Fabric:
     def popen(self, host: int, argv: list[str], **options) -> subprocess.Popen:
         """Starts a program on a host. It is that program itself that the Popen names, no wrapper."""
         return subprocess.Popen(["ip", "netns", "exec", self.hosts[host], *argv], **options)
+
+    def inside(self, host: int, function: Callable[[], Result]) -> Result:
+        """Calls a function on a host. A socket that it makes stays that host's; so does /proc/thread-self/net."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: _enter(self.hosts[host]) or function()).result()
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -151,7 +174,7 @@ class Fabric:
         self._description().write_text(json.dumps({
             "name": self.name, "planes": len(self.planes), "rate": self.rate, "hosts": len(self.hosts),
             "families": self.families, "mtu": self.mtu, "congestion_control": self.congestion_control,
-            "owner_pid": os.getpid()}))
+            "crossed": self.crossed, "owner_pid": os.getpid()}))
 
     def disown(self) -> None:
         """The fabric stays when this process ends and is nobody's orphan: what `fabric up` does."""
@@ -171,6 +194,14 @@ class Fabric:
             commands.write_sysctls(name, _HOST_SYSCTLS)
             commands.ip_batch(name, ["link set lo up", f"link set {MANAGEMENT_NIC} up",
                                      f"addr add {self.address(h)}/24 dev {MANAGEMENT_NIC}"])
+
+    def _hasten_address_resolution(self) -> None:
+        """An address that was asked for while its plane was cut is asked for again every 100 ms. With the kernel's
+        own second, the time in which a plane comes back would be ARP's.
+        """
+        for h, name in enumerate(self.hosts):
+            commands.write_sysctls(name, {f"net.{ip}.neigh.{plane.nics[h]}.retrans_time_ms": "100"
+                                          for plane in self.planes for ip in ("ipv4", "ipv6")})
 
     def _set_congestion_control(self, namespace: str) -> None:
         try:
@@ -196,6 +227,16 @@ class Fabric:
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         self._old_handlers = {}
+
+
+def _enter(namespace: str) -> None:
+    """Moves the calling thread into a namespace, for good."""
+    descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            raise FabricError(f"cannot enter {namespace}: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(descriptor)
 
 
 def _leave(number: int, _frame) -> None:

@@ -15,10 +15,10 @@ the host learns no more than it would from a real one:
 
 import re
 
-from .commands import FabricError, ip_batch, tc
+from .commands import FabricError, ip_batch, run, tc_batch
 
 CUTS = ("link", "silent", "to", "from")
-_DROP_EVERYTHING = "1,6 0 0 2"  # classic BPF: return TC_ACT_SHOT. No act_gact, iptables or nft is needed for it.
+_DROP_EVERYTHING = "'1,6 0 0 2'"  # classic BPF: return TC_ACT_SHOT. No act_gact, iptables or nft is needed for it.
 _UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 
 
@@ -39,9 +39,8 @@ def format_rate(bits_per_s: float) -> str:
 class Plane:
     """Its methods act on the kernel at once and keep no state, so that another process may call them as well."""
 
-    def __init__(self, index: int, switch: str, hosts: list[str], mtu: int):
-        self.index, self.switch, self.hosts, self.mtu = index, switch, hosts, mtu
-        self.nic = f"p{index}"
+    def __init__(self, index: int, switch: str, hosts: list[str], nics: list[str], mtu: int):
+        self.index, self.switch, self.hosts, self.nics, self.mtu = index, switch, hosts, nics, mtu
 
     def port(self, host: int) -> str:
         return f"s{self.index}h{host}"
@@ -57,50 +56,38 @@ class Plane:
         bridge = f"b{self.index}"
         lines = [f"link add {bridge} mtu {self.mtu} type bridge", f"link set {bridge} up"]
         for host, name in enumerate(self.hosts):
-            lines += [f"link add {self.port(host)} mtu {self.mtu} type veth peer name {self.nic} mtu {self.mtu} netns {name}",
+            lines += [f"link add {self.port(host)} mtu {self.mtu} type veth "
+                      f"peer name {self.nics[host]} mtu {self.mtu} netns {name}",
                       f"link set {self.port(host)} master {bridge}", f"link set {self.port(host)} up"]
         ip_batch(self.switch, lines)
         for host, name in enumerate(self.hosts):
             addresses = []
             if "4" in families:
-                addresses.append(f"addr add {self.ipv4(host)}/24 dev {self.nic}")
+                addresses.append(f"addr add {self.ipv4(host)}/24 dev {self.nics[host]}")
             if "6" in families:
-                addresses.append(f"addr add {self.ipv6(host)}/64 dev {self.nic} nodad")
-            ip_batch(name, [f"link set {self.nic} up"] + addresses)
-            tc(self.switch, "qdisc", "add", "dev", self.port(host), "clsact")
+                addresses.append(f"addr add {self.ipv6(host)}/64 dev {self.nics[host]} nodad")
+            ip_batch(name, [f"link set {self.nics[host]} up"] + addresses)
+            tc_batch(self.switch, [f"qdisc add dev {self.port(host)} clsact"])
 
     def set_rate(self, bits_per_s: int, host: int | None = None) -> None:
         """Limits both directions of one host's cable, or of all. Works in mid-run; 0 takes the limit away."""
         for h in self._chosen(host):
-            for namespace, device in ((self.hosts[h], self.nic), (self.switch, self.port(h))):
+            for namespace, device in ((self.hosts[h], self.nics[h]), (self.switch, self.port(h))):
                 if bits_per_s:
-                    tc(namespace, "qdisc", "replace", "dev", device, "root", *tbf_words(bits_per_s, self.mtu))
-                elif "tbf" in tc(namespace, "qdisc", "show", "dev", device, "root"):
-                    tc(namespace, "qdisc", "del", "dev", device, "root")
+                    tc_batch(namespace, [f"qdisc replace dev {device} root {tbf(bits_per_s)}"])
+                elif "tbf" in run("tc", "-n", namespace, "qdisc", "show", "dev", device, "root"):
+                    tc_batch(namespace, [f"qdisc del dev {device} root"])
 
     def cut(self, how: str = "silent", host: int | None = None) -> None:
         """Cuts the cable of one host, or of all. Cutting what is cut already adds to it."""
-        if how not in CUTS:
-            raise FabricError(f"a plane can be cut by {', '.join(CUTS)}; {how!r} is none of them")
-        for h in self._chosen(host):
-            if how == "link":
-                ip_batch(self.switch, [f"link set {self.port(h)} down"])
-            if how in ("silent", "from"):
-                self._drop(h, "ingress")
-            if how in ("silent", "to"):
-                self._drop(h, "egress")
+        cut_together([self], how, host)
 
     def restore(self, host: int | None = None) -> None:
         """Undoes every cut() of one host's cable, or of all; the rate stays as it is."""
-        for h in self._chosen(host):
-            for hook in ("ingress", "egress"):
-                if tc(self.switch, "filter", "show", "dev", self.port(h), hook):
-                    tc(self.switch, "filter", "del", "dev", self.port(h), hook)
-            ip_batch(self.switch, [f"link set {self.port(h)} up"])
-
-    def _drop(self, host: int, hook: str) -> None:
-        tc(self.switch, "filter", "replace", "dev", self.port(host), hook, "pref", "1", "handle", "1", "bpf",
-           "bytecode", _DROP_EVERYTHING, "da")
+        ports = [self.port(h) for h in self._chosen(host)]
+        # A new clsact has no filter.
+        tc_batch(self.switch, [f"qdisc {verb} dev {port} clsact" for port in ports for verb in ("del", "add")])
+        ip_batch(self.switch, [f"link set {port} up" for port in ports])
 
     def _chosen(self, host: int | None) -> list[int]:
         if host is None:
@@ -110,11 +97,24 @@ class Plane:
         return [host]
 
 
-def tbf_words(bits_per_s: int, mtu: int) -> list[str]:
+def cut_together(planes: list[Plane], how: str, host: int | None = None) -> None:
+    """As cut() of each, within a few milliseconds of each other."""
+    if how not in CUTS:
+        raise FabricError(f"a plane can be cut by {', '.join(CUTS)}; {how!r} is none of them")
+    hooks = {"link": (), "silent": ("ingress", "egress"), "from": ("ingress",), "to": ("egress",)}[how]
+    for switch in {plane.switch for plane in planes}:
+        ports = [plane.port(h) for plane in planes if plane.switch == switch for h in plane._chosen(host)]
+        if how == "link":
+            ip_batch(switch, [f"link set {port} down" for port in ports])
+        tc_batch(switch, [f"filter replace dev {port} {hook} pref 1 handle 1 bpf bytecode {_DROP_EVERYTHING} da"
+                          for port in ports for hook in hooks])
+
+
+def tbf(bits_per_s: int) -> str:
     """The burst holds one GSO packet of 64 KiB with room, or 1 ms: a smaller one makes the kernel cut each GSO packet
     into frames one by one, and below the timer's grain it loses rate. The queue behind it holds 8 ms or 512 KiB: TCP
     keeps its queue short at the host's own NIC by itself, and a port that cannot take a few windows drops for no gain.
     """
     burst_bytes = max(128 * 1024, bits_per_s // 8 // 1000)
-    queue_bytes = max(512 * 1024, bits_per_s // 8 * 8 // 1000)
-    return ["tbf", "rate", f"{bits_per_s}bit", "burst", f"{burst_bytes}b", "limit", f"{burst_bytes + queue_bytes}b"]
+    queue_bytes = max(512 * 1024, bits_per_s // 1000)
+    return f"tbf rate {bits_per_s}bit burst {burst_bytes}b limit {burst_bytes + queue_bytes}b"
