@@ -3,6 +3,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,6 +151,38 @@ void receive_all(int fd, std::byte* memory, std::size_t memory_bytes, std::size_
     total -= static_cast<std::size_t>(received);
     at += static_cast<std::size_t>(received);
     if (at == memory_bytes) at = 0;
+  }
+}
+
+void exchange_all(int fd, const std::byte* outgoing, std::byte* incoming, std::size_t memory_bytes,
+                  std::size_t total, std::size_t call_bytes) {
+  std::size_t sent = 0, received = 0;
+  const auto piece = [&](std::size_t done) {
+    return std::min({total - done, call_bytes, memory_bytes - done % memory_bytes});
+  };
+  const auto moved = [](ssize_t bytes, const char* what) -> std::size_t {
+    if (bytes > 0) return static_cast<std::size_t>(bytes);
+    if (bytes == 0) errno = ECONNRESET;
+    if (errno != EAGAIN && errno != EINTR) fail(what);
+    return 0;
+  };
+  while (sent < total || received < total) {
+    std::size_t progress = 0;
+    if (received < total) {
+      progress += moved(recv(fd, incoming + received % memory_bytes, piece(received), MSG_DONTWAIT), "recv");
+      received += progress;
+    }
+    if (sent < total) {
+      const std::size_t now =
+          moved(send(fd, outgoing + sent % memory_bytes, piece(sent), MSG_DONTWAIT | MSG_NOSIGNAL), "send");
+      sent += now;
+      progress += now;
+    }
+    if (progress > 0) continue;
+    pollfd ready{.fd = fd, .events = 0, .revents = 0};
+    if (received < total) ready.events |= POLLIN;
+    if (sent < total) ready.events |= POLLOUT;
+    if (poll(&ready, 1, -1) < 0 && errno != EINTR) fail("poll");
   }
 }
 

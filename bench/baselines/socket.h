@@ -47,6 +47,10 @@ void send_all(int fd, const std::byte* memory, std::size_t memory_bytes, std::si
 void receive_all(int fd, std::byte* memory, std::size_t memory_bytes, std::size_t total,
                  std::size_t call_bytes, bool wait_all);
 
+// Moves `total` bytes in each direction at once with one thread, as send_all and receive_all do in one.
+void exchange_all(int fd, const std::byte* outgoing, std::byte* incoming, std::size_t memory_bytes,
+                  std::size_t total, std::size_t call_bytes);
+
 // How many subflows a connected MPTCP socket has; 0 if it is plain TCP or has fallen back to it.
 int mptcp_subflows(int fd);
 std::string congestion_control_of(int fd);

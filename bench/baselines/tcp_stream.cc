@@ -35,14 +35,21 @@ struct Options {
   std::size_t message_bytes = 64 << 20;
   std::size_t call_bytes = 1 << 20;
   int messages = 20, warmup_messages = 4, repetitions = 5;
-  bool wait_all = false, duplex = false;
+  bool wait_all = false;
+  std::string duplex = "no";  // or with "threads", one for each direction, or "one-thread"
 };
 
 std::vector<double> receive_repetitions(int fd, const Options& options) {
   std::vector<std::byte> memory(options.message_bytes, std::byte{1});
+  const bool exchanges = options.duplex == "one-thread";
+  const std::vector<std::byte> outgoing(exchanges ? options.message_bytes : 0, std::byte{1});
   const auto receive = [&](int messages) {
-    for (int i = 0; i < messages; ++i) {
-      weft::baselines::receive_all(fd, memory.data(), memory.size(), memory.size(), options.call_bytes,
+    const std::size_t total = memory.size() * static_cast<std::size_t>(messages);
+    if (exchanges) {
+      weft::baselines::exchange_all(fd, outgoing.data(), memory.data(), memory.size(), total,
+                                    options.call_bytes);
+    } else {
+      weft::baselines::receive_all(fd, memory.data(), memory.size(), total, options.call_bytes,
                                    options.wait_all);
     }
   };
@@ -61,17 +68,16 @@ std::vector<double> receive_repetitions(int fd, const Options& options) {
 void send_repetitions(int fd, const Options& options) {
   const std::vector<std::byte> memory(options.message_bytes, std::byte{1});
   const int messages = options.warmup_messages + options.messages * options.repetitions;
-  for (int i = 0; i < messages; ++i) {
-    weft::baselines::send_all(fd, memory.data(), memory.size(), memory.size(), options.call_bytes);
-  }
+  weft::baselines::send_all(fd, memory.data(), memory.size(),
+                            memory.size() * static_cast<std::size_t>(messages), options.call_bytes);
 }
 
 // One byte back says that all has arrived: closing earlier could cut the end off.
 void run_receiver(const Socket& socket, const Options& options) {
   std::thread sender;
-  if (options.duplex) sender = std::thread([&] { send_repetitions(socket.fd(), options); });
+  if (options.duplex == "threads") sender = std::thread([&] { send_repetitions(socket.fd(), options); });
   const std::vector<double> rates = receive_repetitions(socket.fd(), options);
-  if (options.duplex) sender.join();
+  if (sender.joinable()) sender.join();
   const int subflows = options.socket.mptcp ? weft::baselines::mptcp_subflows(socket.fd()) : 0;
   const std::byte done{1};
   weft::baselines::send_all(socket.fd(), &done, 1, 1, 1);
@@ -96,9 +102,13 @@ void run_receiver(const Socket& socket, const Options& options) {
 
 void run_sender(const Socket& socket, const Options& options) {
   std::thread receiver;
-  if (options.duplex) receiver = std::thread([&] { receive_repetitions(socket.fd(), options); });
-  send_repetitions(socket.fd(), options);
-  if (options.duplex) receiver.join();
+  if (options.duplex == "threads") receiver = std::thread([&] { receive_repetitions(socket.fd(), options); });
+  if (options.duplex == "one-thread") {
+    receive_repetitions(socket.fd(), options);
+  } else {
+    send_repetitions(socket.fd(), options);
+  }
+  if (receiver.joinable()) receiver.join();
   std::byte done{};
   weft::baselines::receive_all(socket.fd(), &done, 1, 1, 1, false);
 }
@@ -128,8 +138,8 @@ int main(int argc, char** argv) {
   app.add_option("--connect", options.connect, "send there, ADDRESS:PORT")->excludes(listen);
   app.add_option("--family", options.family, "of loopback")->check(CLI::IsMember({"4", "6"}));
   app.add_flag("--mptcp", options.socket.mptcp, "IPPROTO_MPTCP");
-  app.add_flag("--duplex", options.duplex,
-               "carry as much the other way at the same time, with a thread for each");
+  app.add_option("--duplex", options.duplex, "carry as much the other way at the same time")
+      ->check(CLI::IsMember({"no", "threads", "one-thread"}));
   app.add_option("--message-bytes", options.message_bytes)->transform(CLI::AsSizeValue(false));
   app.add_option("--messages", options.messages, "in each repetition")->check(CLI::PositiveNumber);
   app.add_option("--warmup-messages", options.warmup_messages)->check(CLI::NonNegativeNumber);
