@@ -1,0 +1,1 @@
+"""The cases of bench/multipath_tcp, a subject a file."""

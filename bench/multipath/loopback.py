@@ -1,0 +1,84 @@
+"""Where no network limits, the software does: one connection on a host's own loopback beside plain TCP. Both run in
+one namespace, so that both have its congestion control.
+"""
+
+import itertools
+import statistics
+
+from netfabric import Fabric
+from netfabric.weft_job import WeftJob
+
+from .case import Outcome, Settings
+from .plane_rates import MESSAGE_BYTES, perf_arguments
+
+_LEAST_STREAM, _MOST_PINGPONG = 0.95, 1.15
+_ONE_PATH = {"WEFT_PATHS_PER_PLANE": "1"}
+
+
+def loopback_stream(settings: Settings) -> Outcome:
+    outcome = Outcome(target=f"64 MiB messages over one connection: at least {_LEAST_STREAM} of the best TCP stream")
+    with Fabric(planes=1) as fabric:
+        options = _best_stream_options(settings, fabric, outcome)
+        plain, one_path, all_paths = [], [], []
+        for _ in range(settings.rounds):
+            plain.append(settings.yardsticks.tcp_stream_on_loopback(fabric, options))
+            if settings.weft:
+                one_path.append(_weft_rate(settings, fabric, _ONE_PATH))
+                all_paths.append(_weft_rate(settings, fabric, {}))
+    best = outcome.add("plain TCP stream, both directions at once", "GB/s", plain, 1.0).median
+    if settings.weft:
+        outcome.add("weft perf sendrecv, one path", "GB/s", one_path, statistics.median(one_path) / best)
+        outcome.add("weft perf sendrecv, default paths", "GB/s", all_paths, statistics.median(all_paths) / best)
+        outcome.judge(statistics.median(one_path) / best >= _LEAST_STREAM)
+    return outcome
+
+
+def loopback_pingpong(settings: Settings) -> Outcome:
+    outcome = Outcome(target=f"8 bytes exchanged: at most {_MOST_PINGPONG} of plain TCP's time")
+    round_trips = max(2000, round(settings.seconds * 5000))
+    plain: dict[str, list[float]] = {}
+    weft: list[float] = []
+    with Fabric(planes=1) as fabric:
+        for _ in range(settings.rounds):
+            result = settings.yardsticks.tcp_pingpong_on_loopback(
+                fabric, ["--round-trips", str(round_trips), "--warmup", "500", "--repetitions", "3"])
+            for pattern in ("exchange", "pingpong"):
+                for wait in ("blocking", "spinning"):
+                    plain.setdefault(f"plain TCP {pattern}, {wait}", []).append(result[pattern][wait]["median_us"])
+                plain.setdefault(f"plain TCP {pattern}, best", []).append(result[pattern]["best_median_us"])
+            if settings.weft:
+                arguments = perf_arguments(round_trips * 4, message_bytes=8, warmup=1000)
+                with WeftJob(fabric, settings.weft, arguments, _ONE_PATH, on_loopback=True) as job:
+                    job.wait(120)
+                    weft.append(job.rows()[0].time_us)
+    best = statistics.median(plain["plain TCP exchange, best"])
+    for what, values in plain.items():
+        outcome.add(what, "us", values, statistics.median(values) / best)
+    if weft:
+        ratio = statistics.median(weft) / best
+        outcome.add("weft perf sendrecv, one path", "us", weft, ratio)
+        outcome.judge(ratio <= _MOST_PINGPONG)
+    return outcome
+
+
+def _best_stream_options(settings: Settings, fabric: Fabric, outcome: Outcome) -> list[str]:
+    """Tries sizes of calls and buffers once, and keeps the fastest for all rounds."""
+    def options(duplex: str, call: str, buffer_bytes: int, messages: int) -> list[str]:
+        return ["--duplex", duplex, "--message-bytes", str(MESSAGE_BYTES), "--messages", str(messages), "--warmup-messages", "2",
+                "--repetitions", "3", "--wait-all", "--call-bytes", call, "--send-buffer", str(buffer_bytes),
+                "--receive-buffer", str(buffer_bytes)]
+
+    tried = {}
+    for way in itertools.product(("threads", "one-thread"), ("256k", "512k", "1m"), (0, 4 * 10**6)):
+        tried[way] = settings.yardsticks.tcp_stream_on_loopback(fabric, options(*way, 4))
+    best = max(tried, key=tried.get)
+    outcome.notes.append(f"the plain stream runs in the best of {len(tried)} ways: duplex by {best[0]}, calls of "
+                         f"{best[1]}, socket buffers " + (f"of {best[2]} bytes" if best[2] else "grown by the kernel"))
+    return options(*best, max(6, round(settings.seconds * 10)))
+
+
+def _weft_rate(settings: Settings, fabric: Fabric, environment: dict[str, str]) -> float:
+    iterations = max(10, round(settings.seconds * 30))
+    with WeftJob(fabric, settings.weft, perf_arguments(iterations), environment, on_loopback=True) as job:
+        job.wait(120)
+        return job.rows()[0].gigabytes_per_s
