@@ -20,6 +20,10 @@
 #define DIRECT
 #endif
 
+#if defined(DIRECT_ASKED) || defined(ACK_ACROSS_INCARNATIONS) || defined(COMPLETE_AT_WRITE) || defined(LATE_ACK_COUNTS)
+#define ABSOLUTE_COUNTS
+#endif
+
 /* Message 0 has chunks 0 and 1, message 1 has chunk 2; both are received into the same slot, one after another. */
 #define MESSAGES 2
 #define CHUNKS 3
@@ -110,6 +114,7 @@ unsigned credit_incarnation : 2;
 #endif
 
 #define r_credit (r_reported < MESSAGES -> r_reported + 1 : MESSAGES)
+/* Once all is done only what still lands is of interest. */
 #define FINISHED (r_reported == MESSAGES && s_complete[0] && s_complete[1])
 
 /* Control frames get through, or got under way while they still did: an end takes them until it fences the path. */
@@ -158,12 +163,34 @@ inline forget_frame(p, nth) {
   path[p].frame[nth].reused = 0
 }
 
+/* A cut says that nothing arrives for ever. Once an end has fenced the path, the other finds out, and what was under
+ * way may as well come late. */
+inline heal(p) {
+  path[p].cut_forward = 0;
+  path[p].cut_backward = 0
+}
+
+/* A frame that each end has done with leaves the list, and what is counted from the list's start shrinks with it. */
+inline drop_first_frame(p) {
+#ifndef ABSOLUTE_COUNTS
+  for (i : 0 .. CHUNKS - 2) {
+    path[p].frame[i].chunk = path[p].frame[i + 1].chunk;
+    path[p].frame[i].fence_sequence = path[p].frame[i + 1].fence_sequence;
+    path[p].frame[i].resent = path[p].frame[i + 1].resent;
+    path[p].frame[i].reused = path[p].frame[i + 1].reused
+  }
+  forget_frame(p, CHUNKS - 1);
+  path[p].posted--;
+  path[p].counted--;
+  if
+  :: path[p].landed > 0 -> path[p].landed--
+  :: else
+  fi
+#endif
+}
+
 /* What neither end will look at again is forgotten, so that states that differ in nothing else are one. */
 inline forget_if_settled(p) {
-  if
-  :: path[p].s_state == kDown && path[p].r_state == kDown -> path[p].cut_forward = 0; path[p].cut_backward = 0
-  :: else
-  fi;
   if
   :: path[p].s_state != kUp && !path[p].unresolved &&
      !(path[p].r_state == kUp && path[p].r_incarnation == path[p].frames_incarnation) ->
@@ -209,11 +236,15 @@ inline acknowledge_next_frame(p) {
   printf("sender hears path %d.%d's acknowledgement of chunk %d\n", p, path[p].frames_incarnation,
          path[p].frame[path[p].acknowledged].chunk);
   s_chunk[path[p].frame[path[p].acknowledged].chunk].is = kAcknowledged;
+#ifdef ABSOLUTE_COUNTS
   if
   :: path[p].acknowledged < path[p].counted -> forget_frame(p, path[p].acknowledged)
   :: else
   fi;
   path[p].acknowledged = path[p].acknowledged + 1
+#else
+  drop_first_frame(p)
+#endif
 }
 
 inline lose_unacknowledged_frames(p) {
@@ -240,7 +271,18 @@ inline sender_gives_up(p) {
   :: else
   fi;
 #endif
+#ifndef ABSOLUTE_COUNTS
+  if
+  :: path[p].s_state == kUp ->
+     do
+     :: path[p].counted > 0 -> drop_first_frame(p)
+     :: else -> break
+     od
+  :: else
+  fi;
+#endif
   path[p].s_state = kDown;
+  heal(p);
   s_notice[s_notices].path = p;
   s_notice[s_notices].incarnation = path[p].s_incarnation;
 #ifdef NOTICE_SENT_ONCE
@@ -270,6 +312,8 @@ inline sender_processes_next_notice() {
   :: else
   fi;
 #endif
+  r_notice[s_processed].path = 0;
+  r_notice[s_processed].incarnation = 0;
   r_notice[s_processed].counted = 0;
   s_processed = s_processed + 1
 }
@@ -329,23 +373,21 @@ end:
 
   /* Its own deadline, a bad completion or a closed socket. */
   :: d_step {
-       path[p].s_state != kDown &&
+       !FINISHED && path[p].s_state != kDown &&
        (path[p].cut_forward || path[p].cut_backward ||
         (path[p].r_incarnation == path[p].s_incarnation && path[p].r_state == kDown)) ->
        sender_gives_up(p)
      }
 
   :: d_step {
-       path[p].s_state == kDown && !path[p].dead && MAY_CALL(p) ->
+       !FINISHED && path[p].s_state == kDown && !path[p].dead && MAY_CALL(p) ->
        printf("sender calls on path %d.%d\n", p, path[p].s_incarnation + 1);
        path[p].s_state = kProbe;
-       path[p].s_incarnation = path[p].s_incarnation + 1;
-       path[p].cut_forward = 0;
-       path[p].cut_backward = 0
+       path[p].s_incarnation = path[p].s_incarnation + 1
      }
   /* The answer carries all notices of the receiver, so the old incarnation's final count is known. */
   :: d_step {
-       path[p].s_state == kProbe && HEARD_BY_SENDER(p) && !path[p].unresolved ->
+       !FINISHED && path[p].s_state == kProbe && HEARD_BY_SENDER(p) && !path[p].unresolved ->
        printf("path %d.%d is up\n", p, path[p].s_incarnation);
        path[p].s_state = kUp
      }
@@ -365,7 +407,7 @@ end:
        s_credit = r_credit
      }
   :: d_step {
-       s_processed < r_notices && SENDER_HEARS ->
+       !FINISHED && s_processed < r_notices && SENDER_HEARS ->
        sender_processes_next_notice();
        complete_sends()
      }
@@ -377,6 +419,10 @@ end:
 inline receiver_fences(p) {
   printf("receiver fences path %d.%d, notice %d\n", p, path[p].r_incarnation, r_notices + 1);
   path[p].r_state = kDown;
+  if
+  :: path[p].s_incarnation == path[p].r_incarnation -> heal(p)
+  :: else
+  fi;
   r_notice[r_notices].path = p;
   r_notice[r_notices].incarnation = path[p].r_incarnation;
 #ifdef DIRECT_ASKED
@@ -403,6 +449,8 @@ inline receiver_processes_next_notice() {
   :: else
   fi;
 #endif
+  s_notice[r_processed].path = 0;
+  s_notice[r_processed].incarnation = 0;
   r_processed = r_processed + 1
 }
 
@@ -451,14 +499,13 @@ inline see_fence_sequence(seen) {
 #define NEXT_CHUNK(p) path[p].frame[path[p].counted].chunk
 
 inline count_frame(p) {
+  path[p].counted++;
+#ifndef ABSOLUTE_COUNTS
   if
-  :: path[p].s_state != kUp || path[p].s_incarnation != path[p].frames_incarnation ->
-#ifndef DIRECT_ASKED
-     forget_frame(p, path[p].counted)
-#endif
+  :: path[p].s_state != kUp || path[p].s_incarnation != path[p].frames_incarnation -> drop_first_frame(p)
   :: else
-  fi;
-  path[p].counted = path[p].counted + 1
+  fi
+#endif
 }
 
 proctype ReceiverEnd(byte p) {
@@ -536,7 +583,7 @@ end:
 
   /* The hello of a higher incarnation says that all lower ones are given up. */
   :: d_step {
-       path[p].s_incarnation > path[p].r_incarnation && !path[p].cut_forward ->
+       !FINISHED && path[p].s_incarnation > path[p].r_incarnation && !path[p].cut_forward ->
        if
        :: path[p].r_state == kUp -> receiver_fences(p)
        :: else
@@ -552,7 +599,7 @@ end:
      }
 
   :: d_step {
-       path[p].r_state == kUp &&
+       !FINISHED && path[p].r_state == kUp &&
        (path[p].cut_forward || path[p].cut_backward || path[p].s_state == kDown ||
         path[p].s_incarnation > path[p].r_incarnation) ->
        receiver_fences(p)
@@ -571,7 +618,7 @@ end:
 proctype ReceiverHears() {
 end:
   do
-  :: d_step { r_processed < s_notices && NOTICE_IS_HEARD -> receiver_processes_next_notice() }
+  :: d_step { !FINISHED && r_processed < s_notices && NOTICE_IS_HEARD -> receiver_processes_next_notice() }
   od
 }
 
@@ -600,27 +647,29 @@ end:
 
 /* ---- faults ------------------------------------------------------------------------------------------- */
 
-#define IN_USE(p) (path[p].s_state != kDown || path[p].r_state == kUp)
+#define FAULT_IS_DUE (faults_left > 0 && !FINISHED)
+#define CUTTABLE(p) (FAULT_IS_DUE && path[p].s_state != kDown && \
+                     (path[p].s_incarnation > path[p].r_incarnation || path[p].r_state == kUp))
 
 proctype Faults(byte p) {
 end:
   do
-  :: d_step { faults_left > 0 && path[p].s_state != kDown -> faults_left--; sender_gives_up(p) }
-  :: d_step { faults_left > 0 && path[p].r_state == kUp -> faults_left--; receiver_fences(p) }
+  :: d_step { FAULT_IS_DUE && path[p].s_state != kDown -> faults_left--; sender_gives_up(p) }
+  :: d_step { FAULT_IS_DUE && path[p].r_state == kUp -> faults_left--; receiver_fences(p) }
   :: d_step {
-       faults_left > 0 && IN_USE(p) && !path[p].cut_forward ->
+       CUTTABLE(p) && !path[p].cut_forward ->
        printf("path %d is cut towards the receiver\n", p);
        faults_left--;
        path[p].cut_forward = 1
      }
   :: d_step {
-       faults_left > 0 && IN_USE(p) && !path[p].cut_backward ->
+       CUTTABLE(p) && !path[p].cut_backward ->
        printf("path %d is cut towards the sender\n", p);
        faults_left--;
        path[p].cut_backward = 1
      }
   :: d_step {
-       faults_left > 0 && IN_USE(p) && !path[p].cut_forward && !path[p].cut_backward ->
+       CUTTABLE(p) && !path[p].cut_forward && !path[p].cut_backward ->
        printf("path %d is cut both ways\n", p);
        faults_left--;
        path[p].cut_forward = 1;
@@ -628,7 +677,7 @@ end:
      }
   /* For good. I4 asks for one path that works, or works again. */
   :: d_step {
-       path[p].s_state == kDown && !path[p].dead && !path[1 - p].dead ->
+       !FINISHED && path[p].s_state == kDown && !path[p].dead && !path[1 - p].dead ->
        printf("path %d is dead\n", p);
        path[p].dead = 1
      }
@@ -637,8 +686,8 @@ end:
 
 proctype Verdict() {
 end:
-  timeout ->
-  I4_every_message_completes = FINISHED;
+  timeout && !FINISHED ->
+  I4_every_message_completes = false;
   assert(I4_every_message_completes)
 }
 
