@@ -32,9 +32,9 @@ struct Config {
   std::size_t chunk_bytes = 512 * 1024;
   // How long every path to a peer may be silent while requests are pending before they fail (I5).
   // WEFT_TIMEOUT_MS, 100..3600000.
-  std::chrono::milliseconds peer_timeout{2000};
+  std::chrono::milliseconds peer_timeout{1800};
   // Shortest silence after which a path with unacknowledged data is left for another. WEFT_PATH_TIMEOUT_MS, 2..10000.
-  std::chrono::milliseconds path_timeout{15};
+  std::chrono::milliseconds path_timeout{25};
   // Time that connect() has to reach the listener. WEFT_CONNECT_TIMEOUT_MS, 100..3600000.
   std::chrono::milliseconds connect_timeout{30000};
   // Shared by all processes of a job; a process that does not know it cannot join. Empty: not asked for.

@@ -35,8 +35,8 @@ struct EndpointConfig {
   std::vector<PlaneId> path_planes;      // one element a path
   bool connects = false;                 // this end reconnects failed paths; the other accepts
   std::size_t chunk_bytes = 512 * 1024;  // a power of two; equal at both ends
-  Duration peer_timeout = std::chrono::seconds(2);
-  Duration path_timeout = std::chrono::milliseconds(15);
+  Duration peer_timeout = std::chrono::milliseconds(1800);
+  Duration path_timeout = std::chrono::milliseconds(25);
   Duration first_backoff = std::chrono::milliseconds(10);
   Duration largest_backoff = std::chrono::milliseconds(400);
   std::uint32_t good_probes_needed = 3;

@@ -112,15 +112,25 @@ Completion Endpoint::take_completion(RequestId request) {
   return completion;
 }
 
-// Large messages over several planes are cut finely, so that the planes finish together; over one plane only
-// as much as pays for the frame.
+// A chunk should keep its path busy for a few milliseconds: then what is queued in front of a control frame, or lost
+// with a path, is little, and paths finish together. Until rates are known, large messages over several planes are cut
+// finely.
 std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
-  std::uint64_t chunk = config_.chunk_bytes;
-  if (planes_ > 1) {
-    std::uint64_t fine = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_)));
-    chunk =
-        std::clamp<std::uint64_t>(fine, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);
+  constexpr double kChunkNs = 4e6;
+  double rate = 0;
+  std::size_t usable = 0;
+  for (const Path& path : paths_) {
+    if (!path.usable()) continue;
+    rate += path.rate.bytes_per_ns();
+    ++usable;
   }
+  std::uint64_t chunk = config_.chunk_bytes;
+  if (rate > 0) {
+    chunk = std::bit_floor(static_cast<std::uint64_t>(rate / static_cast<double>(usable) * kChunkNs) + 1);
+  } else if (planes_ > 1) {
+    chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_)));
+  }
+  chunk = std::clamp<std::uint64_t>(chunk, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);
   while (chunk * kMaxChunksPerMessage < bytes) chunk *= 2;
   return static_cast<std::uint8_t>(std::countr_zero(chunk));
 }

@@ -98,6 +98,7 @@ bool Endpoint::transmit_global_control(TimePoint, Transmission& out) {
     credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
   }
   asked_mask_ |= mask_of(*path);
+  chooser_.keep_company(*path);
   stamp(*path, out.header);
   return true;
 }

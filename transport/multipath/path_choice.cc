@@ -7,7 +7,7 @@ namespace {
 
 // What a path may hold beyond its bandwidth-delay product, so that the sender's pauses do not drain it.
 constexpr double kSlackNs = 2e6;
-constexpr std::uint64_t kMinChunksInFlight = 3;
+constexpr std::uint64_t kMinChunksInFlight = 2;
 constexpr double kRateUnknown = 1.0;  // bytes per ns; only its being equal for all matters
 
 double rate_of(const Path& path, double fallback) {
@@ -81,6 +81,7 @@ std::optional<PathId> PathChooser::for_chunk(std::span<Path> paths, std::uint64_
 }
 
 std::optional<PathId> PathChooser::for_small(std::span<Path> paths, std::uint64_t bytes) {
+  if (company_ && has_room(paths[index(*company_)], bytes)) return company_;
   std::optional<std::size_t> next;
   for (std::size_t step = 0; step < paths.size(); ++step) {
     std::size_t i = (rotation_ + step) % paths.size();

@@ -23,10 +23,16 @@ class PathChooser {
   // travel together, else the next in rotation.
   std::optional<PathId> for_small(std::span<Path> paths, std::uint64_t bytes);
   // A message went out on `path`: the next takes another.
-  void rotate_past(PathId path, std::size_t paths) { rotation_ = (index(path) + 1) % paths; }
+  void rotate_past(PathId path, std::size_t paths) {
+    rotation_ = (index(path) + 1) % paths;
+    company_.reset();
+  }
+  // A control frame went out on `path`: the next small message keeps it company.
+  void keep_company(PathId path) { company_ = path; }
 
  private:
   std::size_t rotation_ = 0;
+  std::optional<PathId> company_;
 };
 
 // True where `path` takes another frame of `bytes` now: usable, writable, and below its caps of frames and
