@@ -11,13 +11,14 @@ constexpr int kBlocks = 256;
 __global__ void fill_kernel(Collective c, std::uint64_t seed, int rank, void* input) {
   const std::size_t count = input_count(c, rank);
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
-  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride) {
+  for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += stride) {
     store_element(c.type, input, i, input_bits(c, seed, rank, i));
   }
 }
 
-__global__ void check_kernel(Collective c, std::uint64_t seed, int rank, const void* output, std::size_t guard_bytes,
-                             unsigned char guard, unsigned long long* wrong_bytes) {
+__global__ void check_kernel(Collective c, std::uint64_t seed, int rank, const void* output,
+                             std::size_t guard_bytes, unsigned char guard, unsigned long long* wrong_bytes) {
   const std::size_t count = output_count(c, rank);
   const std::size_t first = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
@@ -35,7 +36,8 @@ __global__ void check_kernel(Collective c, std::uint64_t seed, int rank, const v
 
 }  // namespace
 
-int fill_input_on_device(const Collective& c, std::uint64_t seed, int rank, void* input, CUstream_st* stream) {
+int fill_input_on_device(const Collective& c, std::uint64_t seed, int rank, void* input,
+                         CUstream_st* stream) {
   fill_kernel<<<kBlocks, kThreads, 0, stream>>>(c, seed, rank, input);
   return cudaGetLastError();
 }

@@ -119,7 +119,7 @@ void damage(Comm& comm, void* output, std::size_t bytes) {
   if (fault("wrong_byte")) static_cast<unsigned char*>(output)[bytes / 2] ^= 1;
   if (fault("guard")) static_cast<unsigned char*>(output)[bytes] ^= 1;
   if (fault("hang")) hang_stream();
-  if (fault("crash")) ::raise(SIGSEGV);
+  if (fault("crash")) ::raise(SIGKILL);
 }
 
 void write_counters(const Comm& comm) {
