@@ -43,6 +43,7 @@ class Outcome:
     target: str = ""
     passed: bool | None = None  # None: nothing to judge, weft was not there
     notes: list[str] = field(default_factory=list)
+    broken: bool = False  # something happened that no noise excuses: a wrong byte, an error that was not due
 
     def add(self, what: str, unit: str, values: list[float], ratio: float | None = None) -> Line:
         self.lines.append(Line(what, unit, values, ratio))
@@ -50,6 +51,10 @@ class Outcome:
 
     def judge(self, passed: bool) -> None:
         self.passed = passed if self.passed is None else self.passed and passed
+
+    def breach(self, note: str) -> None:
+        self.broken, self.passed = True, False
+        self.notes.append(f"BROKEN: {note}")
 
     def as_json(self) -> dict:
         return asdict(self) | {"lines": [asdict(line) | {"median": line.median} for line in self.lines]}

@@ -41,9 +41,8 @@ def cut_plane(settings: Settings) -> Outcome:
                 lost_rate = sum(counters.received_between(after + 0.1, after + 0.6)) / 0.5
                 full_rate = sum(counters.received_between(start - 0.5, start)) / 0.5
                 shares.append(lost_rate / full_rate * settings.planes / (settings.planes - 1))
-            outcome.judge(wrong == 0)
             if wrong != 0:
-                outcome.notes.append(f"{how}: {wrong} wrong elements")
+                outcome.breach(f"{how}: wrong elements: {wrong}")
         if stalls:
             outcome.add(f"{how}: stall by Weft's counters", "ms", stalls)
             outcome.add(f"{how}: longest silence of all planes, cut", "ms", silences)
@@ -66,8 +65,7 @@ def cut_all(settings: Settings) -> Outcome:
             for number, rank in enumerate(job.ranks):
                 errors = [(at, line) for at, line in rank.error_lines if at >= cut and _names_everything(line)]
                 if statuses[number] == 0 or not errors:
-                    outcome.judge(False)
-                    outcome.notes.append(f"rank {number}: status {statuses[number]}, no such error;{job.last_words()}")
+                    outcome.breach(f"rank {number}: status {statuses[number]}, no such error;{job.last_words()}")
                 else:
                     times.append(errors[0][0] - cut)
                     if number == 0 and len(times) <= len(job.ranks):
@@ -93,10 +91,11 @@ def restored_plane(settings: Settings) -> Outcome:
                 restored = time.monotonic()
                 job.wait(120)
                 back = counters.first_growth(plane, restored, _IN_USE_BYTES)
-                outcome.judge(job.rows()[0].wrong == 0)
+                wrong = job.rows()[0].wrong
+            if wrong != 0:
+                outcome.breach(f"{how}: wrong elements: {wrong}")
             if back is None:
-                outcome.judge(False)
-                outcome.notes.append(f"{how}: plane {plane} carried nothing any more")
+                outcome.breach(f"{how}: plane {plane} carried nothing any more")
             else:
                 times.append(back - restored)
         if times:

@@ -57,8 +57,7 @@ def _weft_rate(settings: Settings, fabric: Fabric, sum_bits_per_s: int, outcome:
         job.wait(60 + 20 * settings.seconds)
         row = job.rows()[0]
     if row.wrong != 0:
-        outcome.judge(False)
-        outcome.notes.append(f"weft: {row.wrong} wrong elements")
+        outcome.breach(f"weft: wrong elements: {row.wrong}")
     return row.gigabytes_per_s
 
 

@@ -79,6 +79,9 @@ class WeftJob:
             rank.process.wait()
         for thread in self._threads:
             thread.join()
+        for rank in self.ranks:
+            rank.process.stdout.close()
+            rank.process.stderr.close()
         self._folder.cleanup()
 
     @property
