@@ -185,6 +185,10 @@ class Driver {
     finish_landing(path);
     Stream& stream = streams_[index(path)];
     if (!stream.open) return;
+    if (!stream.queued.empty() &&
+        serial_distance(stream.queued.front().header.path_sequence, header.path_acknowledged) > 0) {
+      return lose(path, LossReason::kProtocolError);
+    }
     if (header.type != FrameType::kData || header.length == 0) {
       if (endpoint_.handle_frame(path, stream.incarnation, header, now_) != nullptr) {
         lose(path, LossReason::kProtocolError);
@@ -207,8 +211,10 @@ class Driver {
   void finish_landing(PathId path) {
     Stream& stream = streams_[index(path)];
     if (!stream.open || !stream.landing) return;
-    const PartialLanding landing = *stream.landing;
+    PartialLanding landing = *stream.landing;
     stream.landing.reset();
+    if (endpoint_.data_begins(path, stream.incarnation, landing.header).at != landing.at)
+      landing.at = nullptr;
     if (landing.at != nullptr) std::memset(landing.at, 0x22, landing.header.length);
     if (endpoint_.data_landed(path, stream.incarnation, landing.header, now_) != nullptr) {
       lose(path, LossReason::kProtocolError);
@@ -226,6 +232,13 @@ class Driver {
   void read_payload(const Transmission& frame) {
     for (std::uint32_t i = 0; i < frame.header.length; ++i) {
       require(frame.payload[i] == std::byte{0x77}, "what is sent is what the caller posted");
+    }
+  }
+
+  void abandon_buffers() {
+    for (std::size_t i = 0; i < kPaths; ++i) {
+      if (streams_[i].landing) streams_[i].landing->at = nullptr;
+      if (!streams_[i].queued.empty()) lose(static_cast<PathId>(i), LossReason::kClosed);
     }
   }
 
@@ -280,6 +293,8 @@ class Driver {
           endpoint_.path_fenced(action.path, now_);
         } else if (action.kind == ActionKind::kReconnect) {
           wanted_[index(action.path)] = action.incarnation;
+        } else if (action.kind == ActionKind::kFailed || action.kind == ActionKind::kPeerClosed) {
+          abandon_buffers();
         }
       }
       if (!more) return;

@@ -79,13 +79,34 @@ void frames(const Corpus& corpus) {
   }
 }
 
+Bytes bytes(std::initializer_list<int> values) {
+  Bytes result;
+  for (const int value : values) result.push_back(static_cast<std::byte>(value));
+  return result;
+}
+
+Bytes joined(std::initializer_list<Bytes> parts) {
+  Bytes result;
+  for (const Bytes& part : parts) result.insert(result.end(), part.begin(), part.end());
+  return result;
+}
+
+// A frame of fuzz_endpoint.cc; `type` counts from 0.
+Bytes frame(int path, int type, int flags = 0, int message_bytes = 0, int length = 0, int acknowledged = 0,
+            bool whole = true) {
+  Bytes result = bytes({path << 4 | 2, type, flags, 16, 0, 0, 0, message_bytes & 255, message_bytes >> 8, 0,
+                        0, 0, acknowledged, 0});
+  if (type == 0) result = joined({result, bytes({length & 255, length >> 8})});
+  return joined({result, bytes({whole ? 1 : 0})});
+}
+
 // The operations of fuzz_endpoint.cc.
 void endpoint_scripts(const Corpus& corpus) {
   const auto script = [&](const char* name, std::initializer_list<int> bytes) {
     corpus.add(name, bytes, {});
   };
-  // type, flags, shift, slot, epoch, offset, bytes(2), sequence, account, tag, acknowledged, credit,
-  // length(2), whole
+  // A frame: operation, type, flags, shift, slot, epoch, offset, bytes (2), sequence, account, tag,
+  // acknowledged, credit, length (2, of data only), whole
   script("receive_and_complete",
          {0, 0x00, 64, 0, 0, 0x02, 0, 0, 16, 0, 0, 0, 64, 0, 0, 0, 0, 0, 1, 64, 0, 1, 0x07, 0});
   script("two_chunks_on_two_paths",
@@ -101,6 +122,28 @@ void endpoint_scripts(const Corpus& corpus) {
   script("goodbye", {0, 0x00, 64, 0, 0, 0x02, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x07, 0});
 }
 
+// What a hostile peer tried with buffers that are the caller's again: kept, because they once worked.
+void endpoint_findings(const Corpus& corpus) {
+  const Bytes post_receive = bytes({0x00, 64, 0, 0}), post_send = bytes({0x01, 16, 0, 0}),
+              take = bytes({0x07, 0});
+  const Bytes credit = frame(0, 1, 0, 0xffff, 0), half = frame(0, 0, 0, 64, 64, 0, false),
+              rest = bytes({0x06});
+  const Bytes goodbyes = joined({frame(0, 6), frame(1, 6), frame(2, 6), frame(3, 6)});
+  const Bytes flush = bytes({0x09, 9, 0x19, 9, 0x29, 9, 0x39, 9});
+  const Bytes acknowledge = joined(
+      {frame(0, 2, 0, 0, 0, 1), frame(1, 2, 0, 0, 0, 1), frame(2, 2, 0, 0, 0, 1), frame(3, 2, 0, 0, 0, 1)});
+  corpus.add("one_chunk_on_two_paths_at_once", {0},
+             joined({post_receive, half, frame(1, 0, 0, 64, 64), take, rest}));
+  corpus.add("message_ends_shorter_on_another_path", {0},
+             joined({post_receive, half, frame(1, 0, 0, 32, 32), take, rest}));
+  corpus.add("message_truncated_on_another_path", {0},
+             joined({post_receive, half, frame(1, 0, 2, 64, 0), take, rest}));
+  corpus.add("acknowledged_before_it_was_sent", {0}, joined({credit, post_send, acknowledge, take, flush}));
+  corpus.add("goodbye_before_the_payload_ends", {0},
+             joined({post_receive, frame(0, 6), half, frame(1, 6), frame(2, 6), frame(3, 6), take, rest}));
+  corpus.add("goodbye_while_data_is_queued", {0}, joined({credit, post_send, goodbyes, take, flush}));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -110,5 +153,6 @@ int main(int argc, char** argv) {
   handshakes(Corpus(root, "fuzz_handshake"));
   frames(Corpus(root, "fuzz_frame"));
   endpoint_scripts(Corpus(root, "fuzz_endpoint"));
+  endpoint_findings(Corpus(root, "fuzz_endpoint"));
   return 0;
 }
