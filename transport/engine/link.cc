@@ -140,9 +140,12 @@ void Link::act(const Action& action, TimePoint now) {
       return;
     case ActionKind::kFailed:
       error_ = failure();
+      backend_->abandon_buffers(endpoint_, now);
       (*log_)(LogLevel::kWarn, error_.message());
       return;
     case ActionKind::kPeerClosed:
+      // The requests have failed, so their buffers are the caller's again; a queue may still refer to them.
+      backend_->abandon_buffers(endpoint_, now);
       error_ =
           Status(StatusCode::kPeerLost,
                  fmt::format("peer {} closed the connection; if this process still waits for it, look at the "

@@ -105,6 +105,11 @@ class Endpoint {
 
   // A control frame arrived, or the header of a data frame whose payload is `landing`. Null: all is well;
   // else what the peer did wrong, and the driver calls path_lost(kProtocolError).
+  //
+  // Duties of the driver that keep a hostile peer away from buffers that are the caller's again. A place from
+  // data_begins() holds only until something else happens at this endpoint; before more of the payload is put there,
+  // ask again and drop the rest if the answer differs. A frame that acknowledges data which still waits in the driver's
+  // queue is a protocol error. kFailed and kPeerClosed end every use of buffers, queued frames included.
   const char* handle_frame(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
   Landing data_begins(PathId path, Incarnation incarnation, const FrameHeader& header) const;
   const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);

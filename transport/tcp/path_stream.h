@@ -68,6 +68,7 @@ class PathStream {
     std::array<std::byte, multipath::kHeaderBytes> header;
     const std::byte* payload;
     std::uint32_t length;
+    std::uint32_t path_sequence;
   };
 
   // What is left of a payload goes to `place_`, or nowhere where that is null.
@@ -77,6 +78,7 @@ class PathStream {
   StreamOutcome begin_frame(multipath::Endpoint& endpoint, multipath::TimePoint now);
   StreamOutcome end_payload(multipath::Endpoint& endpoint, multipath::TimePoint now);
   StreamOutcome protocol_error(const char* what);
+  bool acknowledges_queued(const multipath::FrameHeader& header) const;
   void drop_sent(std::size_t bytes);
 
   Socket socket_;

@@ -1,0 +1,153 @@
+// The framing on a real socket against a hostile peer: buffers that are the caller's again are out of its
+// reach.
+#include "transport/tcp/path_stream.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <vector>
+
+namespace weft::tcp {
+namespace {
+
+using multipath::Endpoint;
+using multipath::FrameHeader;
+using multipath::FrameType;
+using multipath::Incarnation;
+using multipath::PathId;
+using multipath::PlaneId;
+using multipath::TimePoint;
+using ::testing::HasSubstr;
+
+constexpr TimePoint kNow{std::chrono::seconds(1)};
+
+struct Pair {
+  Socket ours, peers;
+};
+
+// TCP, because streams drop unwanted payload inside the kernel as only TCP can.
+Pair connected_pair(int buffer_bytes = 0) {
+  const Socket listener(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  EXPECT_EQ(bind(listener.fd(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(listen(listener.fd(), 1), 0);
+  EXPECT_EQ(getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  Pair pair;
+  pair.peers = Socket(socket(AF_INET, SOCK_STREAM, 0));
+  if (buffer_bytes != 0) {
+    setsockopt(pair.peers.fd(), SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
+  }
+  EXPECT_EQ(connect(pair.peers.fd(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  pair.ours = Socket(accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK));
+  if (buffer_bytes != 0) {
+    setsockopt(pair.ours.fd(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+  }
+  EXPECT_TRUE(pair.ours.is_open());
+  return pair;
+}
+
+class HostilePeer : public ::testing::Test {
+ protected:
+  HostilePeer() : endpoint_(config()) {}
+
+  static multipath::EndpointConfig config() {
+    multipath::EndpointConfig config;
+    config.path_planes = {PlaneId{0}, PlaneId{0}};
+    return config;
+  }
+
+  PathStream open(PathId path, Pair* pair) {
+    EXPECT_TRUE(endpoint_.path_connected(path, Incarnation{1}, kNow));
+    return PathStream(std::move(pair->ours), path, Incarnation{1}, false);
+  }
+
+  static void say(const Pair& pair, const FrameHeader& header, std::size_t payload_bytes, std::byte value) {
+    std::array<std::byte, multipath::kHeaderBytes> bytes;
+    multipath::encode(header, bytes);
+    ASSERT_EQ(send(pair.peers.fd(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    pour(pair, payload_bytes, value);
+  }
+  static void pour(const Pair& pair, std::size_t count, std::byte value) {
+    const std::vector<std::byte> payload(count, value);
+    ASSERT_EQ(send(pair.peers.fd(), payload.data(), payload.size(), 0), static_cast<ssize_t>(payload.size()));
+  }
+
+  // Until all that was said is read; loopback may hand it over in pieces.
+  StreamOutcome hear(PathStream& stream) {
+    StreamOutcome outcome = StreamOutcome::kIdle;
+    pollfd waiting{stream.fd(), POLLIN, 0};
+    while (poll(&waiting, 1, 50) == 1) {
+      outcome = stream.receive(endpoint_, kNow);
+      if (outcome != StreamOutcome::kMoved && outcome != StreamOutcome::kIdle) break;
+    }
+    return outcome;
+  }
+
+  static FrameHeader data(std::uint32_t bytes) {
+    FrameHeader header;
+    header.type = FrameType::kData;
+    header.chunk_shift = 16;
+    header.length = bytes;
+    header.message_bytes = bytes;
+    return header;
+  }
+
+  Endpoint endpoint_;
+};
+
+TEST_F(HostilePeer, CannotFinishAPayloadAfterTheMessageIsComplete) {
+  constexpr std::size_t kBytes = 40000;
+  Pair first = connected_pair(), second = connected_pair();
+  PathStream stream_1 = open(PathId{0}, &first), stream_2 = open(PathId{1}, &second);
+  std::vector<std::byte> buffer(kBytes);
+  const RequestId request = endpoint_.post_receive(kNow, buffer.data(), buffer.size(), 0);
+
+  say(first, data(kBytes), kBytes / 2, std::byte{1});
+  hear(stream_1);
+  EXPECT_EQ(buffer[kBytes / 2 - 1], std::byte{1}) << "the first half lands";
+  say(second, data(kBytes), kBytes, std::byte{2});
+  hear(stream_2);
+  ASSERT_TRUE(endpoint_.take_completion(request).done);
+
+  std::fill(buffer.begin(), buffer.end(), std::byte{3});
+  pour(first, kBytes / 2, std::byte{4});
+  hear(stream_1);
+  EXPECT_EQ(std::count(buffer.begin(), buffer.end(), std::byte{3}), static_cast<std::ptrdiff_t>(kBytes));
+}
+
+TEST_F(HostilePeer, CannotAcknowledgeWhatWasNotSent) {
+  constexpr std::size_t kBytes = 8 * 1024 * 1024;
+  Pair pair = connected_pair(4096);
+  PathStream stream = open(PathId{0}, &pair);
+  FrameHeader credit;
+  credit.type = FrameType::kClearToSend;
+  credit.message_bytes = kBytes;
+  say(pair, credit, 0, {});
+  ASSERT_EQ(hear(stream), StreamOutcome::kMoved);
+  const std::vector<std::byte> buffer(kBytes);
+  const RequestId request = endpoint_.post_send(kNow, buffer.data(), buffer.size(), 0);
+  multipath::Transmission transmission;
+  while (!stream.is_full() && endpoint_.poll_transmit(kNow, transmission)) stream.enqueue(transmission);
+  ASSERT_EQ(stream.flush(), StreamOutcome::kBlocked);
+
+  FrameHeader acknowledgement;
+  acknowledgement.type = FrameType::kFeedback;
+  acknowledgement.path_acknowledged = endpoint_.paths()[0].in_flight_frames();
+  ASSERT_GT(acknowledgement.path_acknowledged, 0u);
+  say(pair, acknowledgement, 0, {});
+  EXPECT_EQ(hear(stream), StreamOutcome::kProtocolError);
+  EXPECT_THAT(stream.error(), HasSubstr("never sent"));
+  EXPECT_FALSE(endpoint_.take_completion(request).done);
+}
+
+}  // namespace
+}  // namespace weft::tcp
