@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "bench/conform/conform.h"
 #include "bench/demo/demo_command.h"
 #include "bench/perf/perf_command.h"
 #include "bench/version.h"
@@ -16,7 +17,7 @@ int main(int argc, char** argv) {
   app.fallthrough(false);
   weft::bench::add_perf_command(app, {argv, argv + argc}, exit_code);
   weft::bench::add_demo_command(app, exit_code);
-  // weft::bench::add_conform_command(app, exit_code) goes here.
+  weft::bench::add_conform_command(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
