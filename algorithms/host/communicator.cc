@@ -3,12 +3,12 @@
 #include <cstring>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "algorithms/dissemination_barrier.h"
 #include "algorithms/host/connect_ranks.h"
 #include "algorithms/host/executor.h"
+#include "algorithms/host/patience.h"
 #include "algorithms/pairwise_alltoall.h"
 #include "algorithms/ring_allreduce.h"
 
@@ -25,8 +25,6 @@ enum class CollectiveTag : std::uint32_t {
   kAllToAll,
   kBarrier,
 };
-
-constexpr int kIdlePollsBeforeYield = 32;
 
 std::vector<Connection*> borrowed(const std::vector<std::unique_ptr<Connection>>& connections) {
   std::vector<Connection*> pointers;
@@ -145,19 +143,22 @@ class HostCommunicator final : public Communicator {
   }
 
   Status finish(int peer, Connection& connection, RequestId request, std::size_t* received_bytes) {
-    int idle_polls = 0;
+    algorithms::host::Patience patience;
     for (;;) {
       const Completion completion = connection.test(request);
       if (completion.done) {
         if (received_bytes != nullptr) *received_bytes = completion.bytes;
-        if (completion.status == StatusCode::kOk) return Status::ok();
+        if (completion.status == StatusCode::kOk) {
+          connection.progress();  // the acknowledgement that the other end waits for
+          return Status::ok();
+        }
         return fail({completion.status,
                      "rank " + std::to_string(rank_) + ", peer rank " + std::to_string(peer) + ": " +
                          (completion.status == StatusCode::kTruncated
                               ? std::string("the message is larger than the receive that it met")
                               : connection.error().message())});
       }
-      if (++idle_polls > kIdlePollsBeforeYield) std::this_thread::yield();
+      patience.wait();
     }
   }
 

@@ -3,16 +3,14 @@
 #include <cassert>
 #include <cstring>
 #include <string>
-#include <thread>
 #include <utility>
 
+#include "algorithms/host/patience.h"
 #include "algorithms/host/reduce.h"
 
 namespace weft::algorithms::host {
 namespace {
 
-// Passes without any news after which the processor is offered to others: ranks may outnumber the cores.
-constexpr int kIdlePassesBeforeYield = 32;
 constexpr int kNoStaging = -1;
 
 bool is_receive(Action::Kind kind) {
@@ -80,6 +78,7 @@ Executor::Executor(std::vector<Connection*> connections, ExecutorLimits limits)
   const auto window = static_cast<std::size_t>(limits.window);
   sends_.reserve(window);
   receives_.reserve(window);
+  peers_.reserve(connections_.size());
   for (int slot = limits.window - 1; slot >= 0; --slot) free_staging_.push_back(slot);
 }
 
@@ -233,8 +232,29 @@ void Executor::copy_locally(const Run& run) {
   }
 }
 
+// Peers wait for acknowledgements too, also of what has been received completely: connections that nothing is
+// asked of must move on, or they do so only with the next tick of housekeeping.
+void Executor::progress_untested(std::uint64_t since_pass) {
+  for (const int peer : peers_) {
+    const auto lane = static_cast<std::size_t>(peer);
+    if (tested_in_pass_[lane] < since_pass) connections_[lane]->progress();
+  }
+}
+
+void Executor::list_peers(const Schedule& schedule) {
+  peers_.clear();
+  ++pass_;
+  for (const Action& action : schedule.actions) {
+    if (action.kind == Action::Kind::kCopy) continue;
+    std::uint64_t& mark = tested_in_pass_[static_cast<std::size_t>(action.peer)];
+    if (mark != pass_) peers_.push_back(action.peer);
+    mark = pass_;
+  }
+}
+
 Status Executor::run(const Schedule& schedule, const Operands& operands, std::uint32_t tag) {
   prepare(schedule);
+  list_peers(schedule);
   std::fill(slices_finished_.begin(), slices_finished_.end(), 0u);
   bytes_sent_ = 0;
   Run run{.schedule = schedule,
@@ -247,7 +267,7 @@ Status Executor::run(const Schedule& schedule, const Operands& operands, std::ui
           .receive = {}};
 
   bool copied = false;
-  int idle_passes = 0;
+  Patience patience;
   for (;;) {
     bool news = false;
     while (post_next_receive(run)) news = true;
@@ -258,16 +278,24 @@ Status Executor::run(const Schedule& schedule, const Operands& operands, std::ui
     }
     const bool all_posted =
         run.send.action == schedule.actions.size() && run.receive.action == schedule.actions.size();
-    if (all_posted && sends_.empty() && receives_.empty()) return Status::ok();
+    if (all_posted && sends_.empty() && receives_.empty()) {
+      progress_untested(pass_ + 1);
+      return Status::ok();
+    }
+    const std::uint64_t first_pass = pass_ + 1;
     news |= collect(run, receives_);
     if (run.status) news |= collect(run, sends_);
+    if (run.status) progress_untested(first_pass);
     if (!run.status) {
       sends_.clear();
       receives_.clear();
       return run.status;
     }
-    idle_passes = news ? 0 : idle_passes + 1;
-    if (idle_passes > kIdlePassesBeforeYield) std::this_thread::yield();
+    if (news) {
+      patience.reset();
+    } else {
+      patience.wait();
+    }
   }
 }
 

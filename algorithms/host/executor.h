@@ -75,6 +75,8 @@ class Executor {
   bool collect(Run& run, std::vector<Flight>& flights);
   void finish_slice(Run& run, const Flight& flight);
   void copy_locally(const Run& run);
+  void list_peers(const Schedule& schedule);
+  void progress_untested(std::uint64_t since_pass);
   std::byte* staging(int slot);
 
   std::vector<Connection*> connections_;
@@ -83,8 +85,9 @@ class Executor {
   std::vector<int> free_staging_;
   std::vector<Flight> sends_, receives_;
   std::vector<std::uint32_t> slices_finished_;  // by action
-  std::vector<std::uint64_t>
-      tested_in_pass_;  // by rank: a connection's oldest request is asked for once a pass
+  std::vector<int> peers_;                      // that the running schedule names
+  // By rank: a connection's oldest request is asked for once a pass.
+  std::vector<std::uint64_t> tested_in_pass_;
   std::uint64_t pass_ = 0;
   std::function<void(std::uint64_t)> observer_;
   std::uint64_t bytes_sent_ = 0;

@@ -45,20 +45,21 @@ class PathCut {
       if (i > 0) undisturbed_ms.push_back(*time_ms);  // the first one warms up
     }
     std::sort(undisturbed_ms.begin(), undisturbed_ms.end());
-    print_paths("before");
+    before_ = statistics();
+    print_paths("before", before_);
 
     prepare_cut();
     auto cut_ms = all_reduce();
     if (!cut_ms) return cut_ms.status();
-    job_.communicator().set_observer({});
-    print_paths("right after the all-reduce in which it was cut");
+    print_paths("when its loss was noticed", when_lost_);
     print(fmt::format("#\n# all-reduce of {}, undisturbed       : {:.1f} ms (median of {})\n", size,
                       undisturbed_ms[undisturbed_ms.size() / 2], undisturbed_ms.size()));
     print(fmt::format("# all-reduce of {}, path cut half-way : {:.1f} ms\n", size, *cut_ms));
 
     auto revived = run_until_revived();
     if (!revived) return revived.status();
-    print_paths("at the end");
+    job_.communicator().set_observer({});
+    print_paths("at the end", statistics());
     return summary(*revived);
   }
 
@@ -90,17 +91,31 @@ class PathCut {
     return time_ms;
   }
 
-  // At rank 0: once half of what this all-reduce brings has arrived, the path is broken on the wire.
+  // At rank 0: once half of what this all-reduce brings has arrived, the path is broken on the wire. From
+  // then on its state is followed as data goes on arriving.
   void prepare_cut() {
     if (job_.rank() != 0) return;
     const auto n = static_cast<std::uint64_t>(job_.size());
     const std::uint64_t half = input_.size() * (n - 1) / n;
     job_.communicator().set_observer([this, half](std::uint64_t received) {
-      if (is_cut_ || received < half) return;
-      is_cut_ = true;
-      cut_time_ = Clock::now();
-      cut_status_ = job_.communicator().connection(1)->cut_path(kPath);
+      if (is_cut_) {
+        follow();
+      } else if (received >= half) {
+        is_cut_ = true;
+        cut_time_ = Clock::now();
+        cut_status_ = job_.communicator().connection(1)->cut_path(kPath);
+      }
     });
+  }
+
+  void follow() {
+    if (back_after_ms_ >= 0) return;
+    const ConnectionStatistics now = statistics();
+    if (now.paths.size() <= kPath || before_.paths.size() <= kPath) return;
+    const PathStatistics& path = now.paths[kPath];
+    if (when_lost_.paths.empty() && path.failures > before_.paths[kPath].failures) when_lost_ = now;
+    const bool is_back = path.revivals > before_.paths[kPath].revivals && std::string(path.state) == "GOOD";
+    if (is_back) back_after_ms_ = milliseconds_since(cut_time_);
   }
 
   ConnectionStatistics statistics() {
@@ -108,26 +123,18 @@ class PathCut {
     return connection != nullptr ? connection->statistics() : ConnectionStatistics{};
   }
 
-  bool path_is_back() {
-    const ConnectionStatistics now = statistics();
-    if (now.paths.size() <= kPath) return false;
-    const PathStatistics& path = now.paths[kPath];
-    return path.revivals > 0 && std::string(path.state) == "GOOD";
-  }
-
   // Work goes on while the path is probed. True if it came back in time; rank 0 decides for all.
   Result<bool> run_until_revived() {
     for (;;) {
-      const bool is_back = job_.rank() == 0 && path_is_back();
-      const double waited_ms = milliseconds_since(cut_time_);
-      if (is_back && back_after_ms_ < 0) back_after_ms_ = waited_ms;
+      if (job_.rank() == 0) follow();
+      const bool is_back = back_after_ms_ >= 0;
       // After the return, a few more, so that data flows over it again.
-      const bool stop = job_.rank() == 0 && (is_back ? ++after_return_ > 3 : waited_ms > kPatience_ms);
+      const bool stop =
+          job_.rank() == 0 && (is_back ? ++after_return_ > 3 : milliseconds_since(cut_time_) > kPatience_ms);
       auto word = job_.gather(static_cast<int>(stop));
       if (!word) return word.status();
       if (word->front() != 0) return is_back;
       if (auto time_ms = all_reduce(); !time_ms) return time_ms.status();
-      ++meanwhile_;
     }
   }
 
@@ -145,14 +152,14 @@ class PathCut {
     if (job_.rank() == 0) {
       const ConnectionStatistics end = statistics();
       const PathStatistics path = end.paths.size() > kPath ? end.paths[kPath] : PathStatistics{};
-      failed_over = path.failures > 0;
+      failed_over = !when_lost_.paths.empty() ||
+                    (before_.paths.size() > kPath && path.failures > before_.paths[kPath].failures);
       if (!cut_status_) print("# the path could not be cut: " + cut_status_.message() + "\n");
       print(fmt::format("# stall of the transfer                : {:.1f} ms (longest of {})\n",
                         end.longest_stall_ms, end.stalls));
       print(fmt::format("# chunks re-sent over other paths      : {}\n", path.chunks_resent));
-      print(revived ? fmt::format("# path back in use                     : {:.0f} ms after the cut, {} "
-                                  "all-reduces later\n",
-                                  back_after_ms_, meanwhile_ - after_return_ + 1)
+      print(revived ? fmt::format("# path back in use                     : {:.0f} ms after the cut\n",
+                                  back_after_ms_)
                     : fmt::format("# path back in use                     : not within {:.0f} s\n",
                                   kPatience_ms / 1e3));
       print(fmt::format(
@@ -165,13 +172,12 @@ class PathCut {
     return std::all_of(verdict->begin(), verdict->end(), [](int one) { return one != 0; });
   }
 
-  void print_paths(const std::string& when) {
+  void print_paths(const std::string& when, const ConnectionStatistics& now) {
     if (job_.rank() != 0) return;
     print(fmt::format("#\n# paths from rank 0 to rank 1, {}\n", when));
     print(fmt::format("#  {:>4}  {:>5}  {:<8}  {:<21}  {:<21}  {:<11}  {:>9}  {:>9}  {:>8}  {:>8}\n", "path",
                       "plane", "device", "from", "to", "state", "sent (MB)", "got (MB)", "failures",
                       "revivals"));
-    const ConnectionStatistics now = statistics();
     for (std::size_t i = 0; i < now.paths.size(); ++i) {
       const PathStatistics& path = now.paths[i];
       print(fmt::format("   {:>4}  {:>5}  {:<8}  {:<21}  {:<21}  {:<11}  {:>9}  {:>9}  {:>8}  {:>8}{}\n", i,
@@ -187,12 +193,12 @@ class PathCut {
   std::vector<std::byte> input_, output_;
   std::uint64_t repetition_ = 0;
   std::int64_t wrong_ = 0, checked_ = 0;
+  ConnectionStatistics before_, when_lost_;
   bool is_cut_ = false;
   Status cut_status_;
   Clock::time_point cut_time_;
   double back_after_ms_ = -1;
-  int meanwhile_ = 0;     // all-reduces since the cut
-  int after_return_ = 0;  // those of them with the path back
+  int after_return_ = 0;  // all-reduces with the path back
 };
 
 }  // namespace

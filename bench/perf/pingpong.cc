@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "algorithms/host/patience.h"
 #include "bench/perf/pattern.h"
 #include "bench/perf/perf_run.h"
 #include "bench/perf/progress.h"
@@ -68,8 +69,8 @@ class Pingpong {
     for (RequestId request : {receive, send}) {
       if (request == RequestId::kNone) continue;
       Completion completion;
-      while (!(completion = connection_->test(request)).done) {
-      }
+      algorithms::host::Patience patience;
+      while (!(completion = connection_->test(request)).done) patience.wait();
       if (completion.status != StatusCode::kOk) return connection_->error();
     }
     return Status::ok();
