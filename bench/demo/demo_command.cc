@@ -1,0 +1,100 @@
+#include "bench/demo/demo_command.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "bench/demo/path_cut.h"
+#include "bench/job/start_ranks.h"
+#include "bench/perf/perf_run.h"
+#include "bench/perf/sizes.h"
+#include "bench/perf/workload.h"
+
+namespace weft::bench {
+namespace {
+
+constexpr int kWrong = 1;
+constexpr int kCouldNotRun = 2;
+constexpr int kPaths = 4;
+
+struct Arguments {
+  int ranks = 0;
+  std::string size = "32M";
+};
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "weft: %s\n", what.c_str());
+  return kWrong;
+}
+
+Result<bool> run_table(Job& job, std::unique_ptr<Workload> workload) {
+  PerfOptions options;
+  options.command = "weft perf " + std::string(workload->name());
+  options.min_bytes = 64 << 10;
+  options.max_bytes = 16 << 20;
+  options.step_factor = 4;
+  options.iterations = 5;
+  auto report = run_perf(job, *workload, options, stdout);
+  if (!report) return report.status();
+  return report->wrong_elements == 0;
+}
+
+int run_rank(const RankSetup& setup, std::uint64_t bytes) {
+  auto config = Config::from_environment();
+  if (!config) return complain(config.status().message());
+  config->paths_per_plane = kPaths;
+  config->max_paths = kPaths;
+  auto created = Job::create(setup, *config);
+  if (!created) return complain(created.status().message());
+  Job& job = **created;
+  if (job.size() < 2) return complain("a job of one rank has no path to cut: use --ranks 2 or more");
+  const auto summarise = [&job](const char* what, bool good) {
+    if (job.rank() != 0) return;
+    std::printf("# %-36s : %s\n", what, good ? "OK" : "FAILED");
+  };
+
+  auto reduced = run_table(job, make_all_reduce_workload());
+  if (!reduced) return complain(reduced.status().message());
+  auto exchanged = run_table(job, make_all_to_all_workload());
+  if (!exchanged) return complain(exchanged.status().message());
+  auto survived = demonstrate_path_cut(job, bytes, stdout);
+  if (!survived) return complain(survived.status().message());
+  if (job.rank() == 0) std::printf("#\n");
+  summarise("all-reduce verified", *reduced);
+  summarise("all-to-all verified", *exchanged);
+  summarise("path cut survived and revived", *survived);
+  std::fflush(stdout);
+  if (Status status = job.bootstrap().barrier(); !status) return complain(status.message());
+  return *reduced && *exchanged && *survived ? 0 : kWrong;
+}
+
+}  // namespace
+
+void add_demo_command(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand(
+      "demo",
+      "4 processes, 4 paths between each two: an all-reduce, an all-to-all, and a path cut while data flows");
+  auto arguments = std::make_shared<Arguments>();
+  command
+      ->add_option("--ranks", arguments->ranks,
+                   "Processes on this host (4, unless a launcher started this one)")
+      ->check(CLI::Range(2, 256));
+  command->add_option("--size", arguments->size, "Of the all-reduce in which the path is cut")
+      ->capture_default_str();
+  command->callback([arguments, &exit_code] {
+    const auto bytes = parse_size(arguments->size);
+    if (!bytes || *bytes < (1 << 20)) {
+      complain("--size " + arguments->size +
+               ": write a size of at least 1M, so that there is time to cut a path");
+      exit_code = kCouldNotRun;
+      return;
+    }
+    const auto place = JobPlace::from_environment();
+    const bool alone = place && place->size == 1;
+    const int ranks = arguments->ranks == 0 && alone ? 4 : arguments->ranks;
+    exit_code = start_ranks(ranks, [&](const RankSetup& setup) { return run_rank(setup, *bytes); });
+  });
+}
+
+}  // namespace weft::bench

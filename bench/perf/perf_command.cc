@@ -1,0 +1,253 @@
+#include "bench/perf/perf_command.h"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/job/job.h"
+#include "bench/job/start_ranks.h"
+#include "bench/perf/json_report.h"
+#include "bench/perf/perf_run.h"
+#include "bench/perf/pingpong.h"
+#include "bench/perf/sizes.h"
+#include "bench/perf/workload.h"
+
+namespace weft::bench {
+namespace {
+
+constexpr int kWrong = 1;
+constexpr int kCouldNotRun = 2;
+
+// The command line as it came, before it is understood.
+struct Arguments {
+  PerfOptions options;
+  std::string min_bytes, max_bytes, step_bytes, type = "float", op = "sum";
+  int step_factor = 1;
+  int average = 1;
+  int ranks = 0;
+  int threads = 1, gpus = 1;
+};
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "weft: %s\n", what.c_str());
+  return kWrong;
+}
+
+std::string size_problem(const std::string& text) {
+  return parse_size(text) ? ""
+                          : "\"" + text + "\" is not a size; write bytes, or 64K, 1M, 2G (powers of 1024)";
+}
+
+std::string type_problem(const std::string& text) {
+  if (text == "all" || data_type_from(text)) return "";
+  std::string known;
+  for (int i = 0; i < kDataTypes; ++i) known += std::string(to_string(static_cast<DataType>(i))) + ", ";
+  return "\"" + text + "\" is not a type; known are " + known + "all";
+}
+
+std::string op_problem(const std::string& text) {
+  if (text == "all" || reduce_op_from(text)) return "";
+  std::string known;
+  for (int i = 0; i < kReduceOps; ++i) known += std::string(to_string(static_cast<ReduceOp>(i))) + ", ";
+  return "\"" + text + "\" is not a reduction; known are " + known + "all";
+}
+
+// Sizes and lists out of the words. An empty string, or what cannot be.
+std::string understand(Arguments& arguments) {
+  PerfOptions& options = arguments.options;
+  if (!arguments.min_bytes.empty()) options.min_bytes = *parse_size(arguments.min_bytes);
+  if (!arguments.max_bytes.empty()) options.max_bytes = *parse_size(arguments.max_bytes);
+  if (!arguments.step_bytes.empty()) options.step_bytes = *parse_size(arguments.step_bytes);
+  options.step_factor = static_cast<std::uint64_t>(arguments.step_factor);
+  options.average = static_cast<Average>(arguments.average);
+  if (options.min_bytes > options.max_bytes) {
+    return "-b " + format_size(options.min_bytes) + " is more than -e " + format_size(options.max_bytes) +
+           "; give both (each is 32M unless it is given)";
+  }
+  const bool several = options.max_bytes > options.min_bytes;
+  if (several && options.step_factor > 1 && options.min_bytes == 0) {
+    return "-b 0 does not grow by a factor; use -i, or begin at -b 1";
+  }
+  if (options.step_factor == 1 && options.step_bytes == 0)
+    return "-i 0 does not grow; use -f, or a larger -i";
+  options.types.clear();
+  for (int i = 0; i < kDataTypes; ++i) {
+    const auto type = static_cast<DataType>(i);
+    if (arguments.type == "all" || data_type_from(arguments.type) == type) options.types.push_back(type);
+  }
+  options.ops.clear();
+  for (int i = 0; i < kReduceOps; ++i) {
+    const auto op = static_cast<ReduceOp>(i);
+    if (arguments.op == "all" || reduce_op_from(arguments.op) == op) options.ops.push_back(op);
+  }
+  return "";
+}
+
+// Collective: all ranks give their counters, rank 0 writes. `make` turns the rest into JSON.
+template <typename Make>
+Status write_json(Job& job, const PerfOptions& options, const std::vector<std::string>& words,
+                  const std::string& start_time, Make make) {
+  ReportContext context;
+  auto ranks = gather_rank_infos(job);
+  if (!ranks) return ranks.status();
+  auto connections = job.gather_text(connections_json(job));
+  if (!connections) return connections.status();
+  if (job.rank() != 0) return Status::ok();
+  context.arguments = words;
+  context.ranks = std::move(*ranks);
+  context.rank_connections = std::move(*connections);
+  context.launcher = job.place().launcher;
+  context.config = job.context().config();
+  context.start_time = start_time;
+  context.end_time = utc_now();
+  std::ofstream file(options.json_file);
+  file << make(context);
+  file.close();
+  if (!file)
+    return {StatusCode::kInvalidArgument, "cannot write " + options.json_file + ": " + std::strerror(errno)};
+  return Status::ok();
+}
+
+using MakeWorkload = std::unique_ptr<Workload> (*)();
+
+// One rank, from its beginning to its end. `make_workload` is null for pingpong.
+int run_rank(const RankSetup& setup, const PerfOptions& options, const std::vector<std::string>& words,
+             MakeWorkload make_workload) {
+  const std::string start_time = utc_now();
+  auto config = Config::from_environment();
+  if (!config) return complain(config.status().message());
+  auto created = Job::create(setup, *config);
+  if (!created) return complain(created.status().message());
+  Job& job = **created;
+
+  std::int64_t wrong = 0;
+  Status written;
+  if (make_workload == nullptr) {
+    auto rows = run_pingpong(job, options, stdout);
+    if (!rows) return complain(rows.status().message());
+    for (const PingpongRow& row : *rows) wrong += row.wrong_bytes;
+    if (!options.json_file.empty()) {
+      written = write_json(job, options, words, start_time, [&](const ReportContext& context) {
+        return pingpong_json(context, options, *rows);
+      });
+    }
+  } else {
+    const auto workload = make_workload();
+    auto report = run_perf(job, *workload, options, stdout);
+    if (!report) return complain(report.status().message());
+    wrong = report->wrong_elements;
+    if (!options.json_file.empty()) {
+      written = write_json(job, options, words, start_time, [&](const ReportContext& context) {
+        return perf_json(context, options, *report);
+      });
+    }
+  }
+  if (!written) return complain(written.message());
+  // Nobody leaves while another still talks to it.
+  if (Status status = job.bootstrap().barrier(); !status) return complain(status.message());
+  return wrong == 0 ? 0 : kWrong;
+}
+
+void add_flags(CLI::App& command, Arguments& arguments, bool reduces, bool collective) {
+  PerfOptions& options = arguments.options;
+  const auto size = CLI::Validator(size_problem, "SIZE");
+  command
+      .add_option("-b,--minbytes", arguments.min_bytes,
+                  "Smallest size (32M); 64K, 1M, 2G count in powers of 1024")
+      ->check(size);
+  command.add_option("-e,--maxbytes", arguments.max_bytes, "Largest size (32M)")->check(size);
+  auto* factor =
+      command.add_option("-f,--stepfactor", arguments.step_factor, "Each size is the one before times this")
+          ->check(CLI::Range(1, 1 << 20));
+  command.add_option("-i,--stepbytes", arguments.step_bytes, "Each size is the one before plus this (1M)")
+      ->check(size)
+      ->excludes(factor);
+  command.add_option("-n,--iters", options.iterations, "Timed runs of each size")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  command.add_option("-w,--warmup_iters", options.warmup_iterations, "Runs of each size before that")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
+  command.add_option("-c,--check", options.checks, "Checked runs of each size; 0: none")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  if (collective) {
+    command.add_option("-d,--datatype", arguments.type, "Element type, or all")
+        ->check(CLI::Validator(type_problem, "TYPE"))
+        ->capture_default_str();
+    command
+        .add_option("-a,--average", arguments.average,
+                    "Time of: 0 rank 0, 1 the mean, 2 the least, 3 the most")
+        ->check(CLI::Range(0, 3))
+        ->capture_default_str();
+  }
+  // nccl-tests takes -o for every test; where nothing is reduced it only fills a column.
+  if (collective) {
+    command
+        .add_option("-o,--op", arguments.op,
+                    reduces ? "Reduction, or all" : "Named in the table; nothing is reduced")
+        ->check(CLI::Validator(op_problem, "OP"))
+        ->capture_default_str();
+  }
+  command.add_option("-J,--output_file", options.json_file,
+                     "Write a report in JSON, with the counters of every path");
+  command.add_option("--ranks", arguments.ranks, "Run this many ranks as processes on this host")
+      ->check(CLI::Range(1, 4096));
+  // Command lines of nccl-tests often have these; only their default means anything here.
+  command
+      .add_option("-t,--nthreads", arguments.threads, "Only 1: more ranks come from --ranks or a launcher")
+      ->check(CLI::Range(1, 1))
+      ->group("For command lines of nccl-tests");
+  command.add_option("-g,--ngpus", arguments.gpus, "Only 1: this measures host memory")
+      ->check(CLI::Range(1, 1))
+      ->group("For command lines of nccl-tests");
+}
+
+void add_subcommand(CLI::App& perf, const std::string& name, const std::string& help,
+                    MakeWorkload make_workload, const std::vector<std::string>& words, int& exit_code) {
+  CLI::App* command = perf.add_subcommand(name, help);
+  auto arguments = std::make_shared<Arguments>();
+  arguments->options.command = "weft perf " + name;
+  const bool collective = make_workload != nullptr;
+  if (!collective) {
+    arguments->options.min_bytes = arguments->options.max_bytes = 8;
+    arguments->options.iterations = 10000;
+    arguments->options.warmup_iterations = 1000;
+  }
+  add_flags(*command, *arguments, name == "all_reduce", collective);
+  command->callback([=, &exit_code] {
+    if (const std::string problem = understand(*arguments); !problem.empty()) {
+      exit_code = kCouldNotRun;
+      complain(problem);
+      return;
+    }
+    exit_code = start_ranks(arguments->ranks, [&](const RankSetup& setup) {
+      return run_rank(setup, arguments->options, words, make_workload);
+    });
+  });
+}
+
+}  // namespace
+
+void add_perf_command(CLI::App& app, const std::vector<std::string>& words, int& exit_code) {
+  CLI::App* perf = app.add_subcommand("perf", "Bandwidth and latency of collectives on host memory, checked");
+  perf->require_subcommand(1);
+  perf->footer(
+      "Ranks: --ranks N starts N processes on this host. Started by torchrun, srun or mpirun, or with RANK, "
+      "WORLD_SIZE,\n"
+      "MASTER_ADDR and MASTER_PORT set, it joins the job. WEFT_* variables: docs/environment.md.");
+  add_subcommand(*perf, "all_reduce", "Every rank gets the reduction of all ranks' data",
+                 make_all_reduce_workload, words, exit_code);
+  add_subcommand(*perf, "all_to_all", "Every rank sends a block to every other", make_all_to_all_workload,
+                 words, exit_code);
+  add_subcommand(*perf, "sendrecv", "Every rank sends to the next and receives from the previous",
+                 make_sendrecv_workload, words, exit_code);
+  add_subcommand(*perf, "pingpong", "Round trips between two ranks", nullptr, words, exit_code);
+}
+
+}  // namespace weft::bench

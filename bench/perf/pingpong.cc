@@ -1,0 +1,136 @@
+#include "bench/perf/pingpong.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+
+#include "algorithms/host/patience.h"
+#include "bench/perf/pattern.h"
+#include "bench/perf/perf_run.h"
+#include "bench/perf/progress.h"
+#include "bench/perf/sizes.h"
+#include "bench/version.h"
+
+namespace weft::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::uint32_t kTag = 1;
+
+class Pingpong {
+ public:
+  Pingpong(Job& job, const PerfOptions& options, std::FILE* out)
+      : job_(job),
+        options_(options),
+        out_(job.rank() == 0 ? out : nullptr),
+        progress_(job.terminal()),
+        ping_(options.max_bytes),
+        pong_(options.max_bytes) {}
+
+  Result<std::vector<PingpongRow>> run() {
+    if (job_.size() != 2) {
+      return Status(StatusCode::kInvalidArgument, "pingpong is between two ranks, this job has " +
+                                                      std::to_string(job_.size()) + ": use --ranks 2");
+    }
+    connection_ = job_.communicator().connection(1 - job_.rank());
+    print(fmt::format("# weft version {}\n# Ping-pong starting: {}\n#\n", version_text(), options_.command));
+    print(fmt::format("# {:>10}  {:>10}  {:>41}  {:>9}  {:>6}\n", "", "", "half round trip", "full", ""));
+    print(fmt::format("# {:>10}  {:>10}  {:>8}  {:>8}  {:>8}  {:>8}   {:>9}  {:>6}\n", "size", "iters", "min",
+                      "median", "mean", "p99", "median", "#wrong"));
+    print(fmt::format("# {:>10}  {:>10}  {:>8}  {:>8}  {:>8}  {:>8}   {:>9}\n", "(B)", "", "(us)", "(us)",
+                      "(us)", "(us)", "(us)"));
+    std::vector<PingpongRow> rows;
+    for (const std::uint64_t bytes : sizes_of(options_)) {
+      auto row = measure(static_cast<std::size_t>(bytes));
+      if (!row) return row.status();
+      if (job_.rank() != 0) continue;
+      print(fmt::format("{:12}  {:10}  {:8.2f}  {:8.2f}  {:8.2f}  {:8.2f}   {:9.2f}  {:6}\n", row->bytes,
+                        row->iterations, row->least_us / 2, row->median_us / 2, row->mean_us / 2,
+                        row->p99_us / 2, row->median_us, row->wrong_bytes));
+      rows.push_back(*row);
+    }
+    return rows;
+  }
+
+ private:
+  void print(const std::string& text) {
+    if (out_ == nullptr) return;
+    progress_.clear();
+    std::fputs(text.c_str(), out_);
+    std::fflush(out_);
+  }
+
+  // Waits for both requests of a turn. Nobody else uses this connection, so the receive is asked for first:
+  // it is what the other end waits for.
+  Status wait_for(RequestId receive, RequestId send) {
+    for (RequestId request : {receive, send}) {
+      if (request == RequestId::kNone) continue;
+      Completion completion;
+      algorithms::host::Patience patience;
+      while (!(completion = connection_->test(request)).done) patience.wait();
+      if (completion.status != StatusCode::kOk) return connection_->error();
+    }
+    return Status::ok();
+  }
+
+  // One round trip as rank 0 sees it; at rank 1, one as seen from there.
+  Status round_trip(std::size_t bytes) {
+    const RequestId receive = connection_->post_receive(pong_.data(), bytes, kTag);
+    if (job_.rank() == 0) {
+      const RequestId send = connection_->post_send(ping_.data(), bytes, kTag);
+      return wait_for(receive, send);
+    }
+    if (Status status = wait_for(receive, RequestId::kNone); !status) return status;
+    return wait_for(RequestId::kNone, connection_->post_send(pong_.data(), bytes, kTag));
+  }
+
+  Result<PingpongRow> measure(std::size_t bytes) {
+    const std::uint64_t repetition = ++repetition_;
+    fill_bits(ping_.data(), bytes, DataType::kUint8, repetition, 0, 0);
+    if (Status status = job_.communicator().barrier(); !status) return status;
+    for (int i = 0; i < options_.warmup_iterations; ++i) {
+      if (Status status = round_trip(bytes); !status) return status;
+    }
+    std::vector<double> times_us(static_cast<std::size_t>(options_.iterations));
+    for (int i = 0; i < options_.iterations; ++i) {
+      progress_.show("pingpong, " + format_size(bytes), i, options_.iterations);
+      const auto start = Clock::now();
+      if (Status status = round_trip(bytes); !status) return status;
+      times_us[static_cast<std::size_t>(i)] =
+          std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+    }
+    PingpongRow row;
+    row.bytes = bytes;
+    row.iterations = options_.iterations;
+    for (const double time : times_us) row.mean_us += time / static_cast<double>(times_us.size());
+    std::sort(times_us.begin(), times_us.end());
+    row.least_us = times_us.front();
+    row.median_us = times_us[times_us.size() / 2];
+    row.p99_us = times_us[(times_us.size() * 99 + 99) / 100 - 1];
+    // Rank 1 sends back what it got: what comes home must be what was sent.
+    if (options_.checks > 0) {
+      row.wrong_bytes = static_cast<std::int64_t>(
+          count_wrong_bits(pong_.data(), bytes, DataType::kUint8, repetition, 0, 0));
+    }
+    return row;
+  }
+
+  Job& job_;
+  const PerfOptions& options_;
+  std::FILE* out_;
+  Progress progress_;
+  std::vector<std::byte> ping_, pong_;
+  Connection* connection_ = nullptr;
+  std::uint64_t repetition_ = 0;
+};
+
+}  // namespace
+
+Result<std::vector<PingpongRow>> run_pingpong(Job& job, const PerfOptions& options, std::FILE* out) {
+  return Pingpong(job, options, out).run();
+}
+
+}  // namespace weft::bench

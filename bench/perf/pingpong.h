@@ -1,0 +1,16 @@
+// Round trips between rank 0 and rank 1: the latency that the table of collectives cannot show.
+#pragma once
+
+#include <cstdio>
+#include <vector>
+
+#include "bench/job/job.h"
+#include "bench/perf/perf_options.h"
+#include "bench/perf/perf_report.h"
+
+namespace weft::bench {
+
+// For exactly two ranks. Rank 0 prints a table on `out` (null: none) and gets the rows; rank 1 gets none.
+Result<std::vector<PingpongRow>> run_pingpong(Job& job, const PerfOptions& options, std::FILE* out);
+
+}  // namespace weft::bench

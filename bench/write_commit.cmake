@@ -1,0 +1,20 @@
+# Run at every build: writes the commit into OUTPUT, only if it has changed.
+execute_process(COMMAND git -C "${SOURCE}" rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
+                OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+if(failed)
+  set(commit unknown)
+else()
+  execute_process(COMMAND git -C "${SOURCE}" status --porcelain --untracked-files=no OUTPUT_VARIABLE changes
+                  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(changes)
+    set(commit "${commit}-dirty")
+  endif()
+endif()
+set(text "#pragma once\n#define WEFT_COMMIT \"${commit}\"\n")
+set(before "")
+if(EXISTS "${OUTPUT}")
+  file(READ "${OUTPUT}" before)
+endif()
+if(NOT text STREQUAL before)
+  file(WRITE "${OUTPUT}" "${text}")
+endif()
