@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 
 std::vector<std::byte> pattern(std::size_t bytes, unsigned seed = 1) {
   std::vector<std::byte> out(bytes);
-  for (std::size_t i = 0; i < bytes; ++i) out[i] = static_cast<std::byte>((i * 31 + seed * 17 + (i >> 8)) & 0xFF);
+  for (std::size_t i = 0; i < bytes; ++i)
+    out[i] = static_cast<std::byte>((i * 31 + seed * 17 + (i >> 8)) & 0xFF);
   return out;
 }
 

@@ -263,7 +263,8 @@ void Endpoint::begin_end(Ending ending) {
     PathId id = static_cast<PathId>(i);
     disconnect(id);
     paths_[i].fence_pending = true;
-    push_action(ActionKind::kFence, id, ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
+    push_action(ActionKind::kFence, id,
+                ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
   }
   consider_end();
 }

@@ -24,8 +24,7 @@ bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
-  return transmit_global_control(now, out) || transmit_path_control(now, out) ||
-         transmit_data(now, out);
+  return transmit_global_control(now, out) || transmit_path_control(now, out) || transmit_data(now, out);
 }
 
 // Every frame carries feedback for its path, so whatever goes out pays what the path owes.
