@@ -240,6 +240,20 @@ TEST(Endpoint, ALostProbeOnALivingPathIsSentAgain) {
   EXPECT_EQ(pair.a().paths()[0].failures, 1u);
 }
 
+// The peer waits for a message that this end will post only later, and has lost every path.
+TEST(Endpoint, AnIdleEndNoticesThatThePeerLostItsPaths) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  std::byte got[16];
+  RequestId receive = pair.b().post_receive(pair.now(), got, sizeof got, 1);
+  pair.advance(100ms);
+  pair.end(1).attached[0] = EndpointPair::kNone;
+  pair.b().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.advance(5s);
+  EXPECT_FALSE(pair.b().take_completion(receive).done);
+  EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
 TEST(Endpoint, SmallChunksTellThePathsRateToo) {
   EndpointPair pair(EndpointPair::small_config(1));
   pair.connect_all();

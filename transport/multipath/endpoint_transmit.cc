@@ -16,6 +16,7 @@ constexpr std::uint64_t mask_of(PathId path) {
 }  // namespace
 
 bool Endpoint::wants_to_transmit() const {
+  if (ending_ != Ending::kNone) return false;
   return control_mask_ != 0 || down_mask_ != 0 || credits_sent_ < next_receive_ || resend_count_ != 0 ||
          !transmitting_.empty();
 }

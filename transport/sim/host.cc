@@ -47,7 +47,20 @@ void Host::start(std::size_t connected_paths) {
   clock_.after(random_.duration(Duration(0), tick_), *this, kTick);
 }
 
+void Host::leave() {
+  trace_.line(id_, "closes");
+  core()->close(clock_.now());
+  pump();
+  clock_.after(std::chrono::milliseconds(2), *this, kGone);
+}
+
 void Host::take(const Input& input) {
+  if (gone_) {
+    if (input.kind == InputKind::kArrives) fabric_.refuse(input.frame);
+    if (input.kind == InputKind::kBegins) fabric_.release(input.frame);
+    if (input.kind == InputKind::kRequest) fabric_.answer_connect(id_, input.path, input.incarnation, false);
+    return;
+  }
   if (is_stalled()) {
     inbox_.push_back(input);
     return;
@@ -284,6 +297,7 @@ void Host::run_actions() {
 }
 
 void Host::pump() {
+  if (gone_) return;
   if (pumping_) {
     pump_again_ = true;
     return;
@@ -332,7 +346,13 @@ void Host::give_hints() {
 }
 
 void Host::on_event(std::uint32_t what, std::uint64_t about) {
+  if (gone_) return;
   switch (static_cast<Event>(what)) {
+    case kGone:
+      for (std::size_t path = 0; path < sides_.size(); ++path)
+        if (sides_[path].attached != kNone) detach(path, true);
+      gone_ = true;
+      return;
     case kTick:
       clock_.after(tick_, *this, kTick);
       if (is_stalled()) return;

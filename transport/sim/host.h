@@ -46,6 +46,8 @@ class Host : public Actor, public FabricUser {
   const multipath::Endpoint& endpoint() const { return endpoint_; }
 
   void stall(bool begins);
+  // Closes the endpoint and, a little later, everything else: from then on this end answers nothing.
+  void leave();
   bool is_stalled() const { return stalls_ != 0; }
   void pump();
   void set_tick(Duration tick) { tick_ = tick; }
@@ -65,7 +67,7 @@ class Host : public Actor, public FabricUser {
   void on_event(std::uint32_t what, std::uint64_t about) override;
 
  private:
-  enum Event : std::uint32_t { kTick, kFenceStands, kIdle };
+  enum Event : std::uint32_t { kTick, kFenceStands, kIdle, kGone };
   enum class InputKind : std::uint8_t { kBegins, kArrives, kBreaks, kRequest, kReply, kTimeout, kFenced };
   struct Input {
     InputKind kind{};
@@ -115,6 +117,7 @@ class Host : public Actor, public FabricUser {
   bool pump_again_ = false;
   bool idle_scheduled_ = false;
   bool failed_news_ = false;
+  bool gone_ = false;
   Duration tick_;
 };
 

@@ -158,7 +158,7 @@ class TroubleDrawer {
 }  // namespace
 
 Scenario draw_scenario(std::uint64_t seed) {
-  Random random(seed * 0x9E3779B97F4A7C15u + 1);
+  Random random(seed);
   Scenario scenario;
   scenario.name = "random";
   scenario.seed = seed;

@@ -148,8 +148,9 @@ void Simulation::judge_deadline() {
   if (waits_since == TimePoint::max()) return;
   double slowest = 1e9;
   for (const PlaneSetup& plane : scenario_.fabric.planes) slowest = std::min(slowest, plane.bytes_per_ns);
+  const double slowest_plane = slowest;
   for (const TroubleEvent& trouble : scenario_.troubles)
-    if (trouble.what == Trouble::kSlow) slowest *= trouble.factor;
+    if (trouble.what == Trouble::kSlow) slowest = std::min(slowest, slowest_plane * trouble.factor);
   double window = static_cast<double>(scenario_.traffic.largest_bytes) *
                   static_cast<double>(scenario_.traffic.send_depth);
   Duration transfer(static_cast<std::int64_t>(4 * window / slowest));
@@ -161,10 +162,10 @@ void Simulation::judge_deadline() {
 
 void Simulation::judge_revivals() {
   if (hosts_[0].endpoint().peer_closed() || hosts_[1].endpoint().peer_closed()) return;
-  Duration limit = revival_limit(scenario_);
   for (std::size_t path = 0; path < health_.size(); ++path) {
     PathHealth& health = health_[path];
     if (!health.works) continue;
+    Duration limit = revival_limit(scenario_);
     Duration worked = clock_.now() - health.since;
     bool in_use = hosts_[0].endpoint().paths()[path].usable() && hosts_[1].endpoint().paths()[path].usable();
     if (in_use && health.awaits_revival) {
@@ -172,8 +173,16 @@ void Simulation::judge_revivals() {
       revival_times_.push_back(worked);
     }
     // A path that was in use may fail again by itself: loss, or a plane so slow that it looks silent.
-    if (!in_use && health.awaits_revival && worked > limit)
-      account_.violation("a path that works again is not in use in time:" + path_words());
+    if (in_use || !health.awaits_revival) continue;
+    bool both_know =
+        !hosts_[0].endpoint().paths()[path].trusted && !hosts_[1].endpoint().paths()[path].trusted;
+    if (!both_know) {
+      health.known_since = clock_.now();
+      limit = limit + scenario_.peer_timeout;
+    } else {
+      worked = std::min(worked, clock_.now() - health.known_since);
+    }
+    if (worked > limit) account_.violation("a path that works again is not in use in time:" + path_words());
   }
 }
 
@@ -224,9 +233,7 @@ void Simulation::farewell() {
   int leaves = static_cast<int>(random_.below(2));
   traffic_.post_stray_receive(1 - leaves);
   step_until(clock_.now() + Duration(random_.below(5'000'000)), false);
-  trace_.line(leaves, "closes");
-  hosts_[leaves].core()->close(clock_.now());
-  hosts_[leaves].pump();
+  hosts_[leaves].leave();
   Duration limit = scenario_.peer_timeout + scenario_.peer_timeout / 4 + scenario_.fabric.fence_delay +
                    std::chrono::milliseconds(100);
   TimePoint end = clock_.now() + limit;

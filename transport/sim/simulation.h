@@ -49,6 +49,7 @@ class Simulation : public Actor, public FailureJudge {
     bool works = true;
     TimePoint since{};  // works or not since then
     bool awaits_revival = false;
+    TimePoint known_since{};  // both ends know that it has failed
   };
 
   void apply(const TroubleEvent& trouble, bool begins);
