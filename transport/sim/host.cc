@@ -365,7 +365,9 @@ void Host::on_event(std::uint32_t what, std::uint64_t about) {
       idle_scheduled_ = false;
       if (is_stalled()) return;
       core()->flush_feedback();
-      if (endpoint_.wants_to_transmit()) pump();
+      idle_scheduled_ = true;  // once is enough: a pump that finds nothing to do must not wake itself for ever
+      pump();
+      idle_scheduled_ = false;
       return;
   }
 }

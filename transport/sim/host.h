@@ -52,6 +52,7 @@ class Host : public Actor, public FabricUser {
   void pump();
   void set_tick(Duration tick) { tick_ = tick; }
   bool has_failed() const { return failed_news_; }
+  bool has_left() const { return gone_; }
   // Incarnation of the connection that stands at this end, or kNone.
   std::uint32_t attached(std::size_t path) const { return sides_[path].attached; }
   // As an administrator. False: refused.

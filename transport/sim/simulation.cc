@@ -187,6 +187,7 @@ void Simulation::judge_revivals() {
 }
 
 void Simulation::judge() {
+  if (hosts_[0].has_left() || hosts_[1].has_left()) return;
   refresh_health();
   judge_deadline();
   judge_revivals();
