@@ -254,6 +254,20 @@ TEST(Endpoint, AnIdleEndNoticesThatThePeerLostItsPaths) {
   EXPECT_TRUE(pair.b().paths()[0].usable());
 }
 
+// Connections keep coming, and nothing on them.
+TEST(Endpoint, ConnectionsWithoutFramesDoNotPutOffTheDeadline) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  std::byte got[16];
+  pair.cut(PathId{0});
+  RequestId receive = pair.b().post_receive(pair.now(), got, sizeof got, 1);
+  for (std::uint32_t incarnation = 2; incarnation < 40; ++incarnation) {
+    pair.advance(100ms);
+    pair.attach(1, PathId{0}, incarnation);
+  }
+  EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
+}
+
 TEST(Endpoint, SmallChunksTellThePathsRateToo) {
   EndpointPair pair(EndpointPair::small_config(1));
   pair.connect_all();

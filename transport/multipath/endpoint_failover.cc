@@ -58,7 +58,9 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   if (path.connected) declare_bad(id, LossReason::kReplaced, true, now);
   path.begin(incarnation, now);
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
-  note_life(path, now);
+  // A connection is no sign of life by itself: attempts can reach this end, one after another, over a fabric
+  // that carries nothing back. The first one is the beginning of time.
+  if (heard_any_ == TimePoint{}) heard_any_ = now;
   for (Path& any : paths_)
     if (any.down.to_tell) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)

@@ -95,7 +95,8 @@ void Fabric::depart(FrameIndex index, Duration transfer) {
   }
   Link& link = links_[frame.from][frame.path];
   link.progressed = true;
-  if (!is_reliable() && random_.chance(setup_.loss)) return release(index);
+  double loss = setup_.loss + (frame.is_data ? 0 : setup_.control_loss);
+  if (!is_reliable() && random_.chance(loss)) return release(index);
   bool again = setup_.kind == PathKind::kDatagram && random_.chance(setup_.duplication);
   launch(index, clock_.now() + transfer);
   if (!again) return;

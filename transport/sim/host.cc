@@ -13,6 +13,8 @@ using multipath::LossReason;
 
 namespace {
 
+constexpr std::uint64_t kMostFramesAtOnce = 1'000'000;
+
 multipath::EndpointConfig make_config(int id, const Scenario& scenario) {
   multipath::EndpointConfig config;
   for (std::size_t path = 0; path < scenario.fabric.paths(); ++path)
@@ -303,12 +305,14 @@ void Host::pump() {
     return;
   }
   pumping_ = true;
+  std::uint64_t frames = 0;
   do {
     pump_again_ = false;
     run_actions();
     multipath::Transmission out;
     while (!account_.broken() && core()->poll_transmit(clock_.now(), out)) {
       std::size_t path = index(out.path);
+      if (++frames > kMostFramesAtOnce) account_.violation("an endpoint does not stop transmitting");
       trace_.frame(id_, "sends   ", path, sides_[path].attached, out.header);
       if (sides_[path].attached == kNone) {
         account_.violation("a frame was handed to a path that has no connection");
@@ -365,7 +369,8 @@ void Host::on_event(std::uint32_t what, std::uint64_t about) {
       idle_scheduled_ = false;
       if (is_stalled()) return;
       core()->flush_feedback();
-      idle_scheduled_ = true;  // once is enough: a pump that finds nothing to do must not wake itself for ever
+      idle_scheduled_ =
+          true;  // once is enough: a pump that finds nothing to do must not wake itself for ever
       pump();
       idle_scheduled_ = false;
       return;

@@ -12,9 +12,7 @@ class Random {
  public:
   // The seed is mixed first: the streams of neighbouring states are the same stream, one step apart.
   explicit Random(std::uint64_t seed) : state_(mix(seed + 0x9E3779B97F4A7C15u)) {}
-  std::uint64_t next() {
-    return mix(state_ += 0x9E3779B97F4A7C15u);
-  }
+  std::uint64_t next() { return mix(state_ += 0x9E3779B97F4A7C15u); }
   static std::uint64_t mix(std::uint64_t z) {
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;

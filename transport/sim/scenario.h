@@ -31,10 +31,11 @@ struct FabricSetup {
   std::vector<PlaneSetup> planes;
   std::size_t paths_per_plane = 1;
   PathKind kind = PathKind::kStream;
-  Duration jitter{};       // of a frame's delay; reorders frames where the kind allows it
-  double loss = 0;         // kDatagram, a frame
-  double duplication = 0;  // kDatagram, a frame
-  double late_frames = 0;  // share of frames that take up to late_by more
+  Duration jitter{};        // of a frame's delay; reorders frames where the kind allows it
+  double loss = 0;          // kDatagram, a frame
+  double control_loss = 0;  // kDatagram, a frame without data, besides
+  double duplication = 0;   // kDatagram, a frame
+  double late_frames = 0;   // share of frames that take up to late_by more
   Duration late_by{};
   std::uint64_t socket_bytes = 1 << 20;  // a path is blocked when so much waits in front of the wire
   Duration fence_delay{};                // largest; 0: a fence stands at once
@@ -62,15 +63,16 @@ struct TrafficSetup {
 };
 
 enum class Trouble : std::uint8_t {
-  kCut,        // a path carries nothing, and nobody is told
-  kCutHeard,   // and one end is told that it broke
-  kReset,      // the connection breaks for both ends, the way is fine
-  kCutOneWay,  // one direction carries nothing
-  kCutPlane,   // all paths of a plane
-  kCutAll,     // everything
-  kSlow,       // a plane has only a share of its rate
-  kStall,      // a host does nothing
-  kDeny,       // an administrator takes a path out
+  kCut,           // a path carries nothing, and nobody is told
+  kCutHeard,      // and one end is told that it broke
+  kReset,         // the connection breaks for both ends, the way is fine
+  kCutOneWay,     // one direction carries nothing
+  kCutPlane,      // all paths of a plane
+  kCutAll,        // everything
+  kCutAllOneWay,  // everything in one direction
+  kSlow,          // a plane has only a share of its rate
+  kStall,         // a host does nothing
+  kDeny,          // an administrator takes a path out
 };
 
 // One trouble: it begins at `at` and ends `lasts` later.

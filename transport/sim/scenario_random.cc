@@ -32,6 +32,7 @@ FabricSetup draw_fabric(Random& random) {
   if (random.chance(0.7)) fabric.jitter = Duration(random.scaled(500'000));
   if (fabric.kind == PathKind::kDatagram) {
     if (random.chance(0.7)) fabric.loss = random.unit() * random.unit() * 0.03;
+    if (random.chance(0.3)) fabric.control_loss = random.unit() * random.unit() * 0.4;
     if (random.chance(0.7)) fabric.duplication = random.unit() * 0.1;
   }
   if (random.chance(0.3)) {
@@ -102,7 +103,7 @@ class TroubleDrawer {
       trouble.what = Trouble::kCutPlane;
       trouble.where = random_.below(scenario_.fabric.planes.size());
     } else if (what < 0.82) {
-      trouble.what = Trouble::kCutAll;
+      trouble.what = random_.chance(0.6) ? Trouble::kCutAll : Trouble::kCutAllOneWay;
     } else if (what < 0.88) {
       trouble.what = Trouble::kSlow;
       trouble.where = random_.below(scenario_.fabric.planes.size());
@@ -120,6 +121,7 @@ class TroubleDrawer {
     std::size_t safe = *scenario_.safe_path;
     switch (trouble.what) {
       case Trouble::kCutAll:
+      case Trouble::kCutAllOneWay:
         return true;
       case Trouble::kCutPlane:
         return safe / scenario_.fabric.paths_per_plane == trouble.where;

@@ -17,7 +17,8 @@ bool draws_connects(const FabricSetup& fabric) {
 Duration revival_limit(const Scenario& scenario) {
   Duration limit = std::chrono::seconds(1);
   if (draws_connects(scenario.fabric)) limit = std::chrono::seconds(8);
-  if (scenario.fabric.loss > 0 || scenario.fabric.late_frames > 0) limit = std::chrono::seconds(8);
+  if (scenario.fabric.loss > 0 || scenario.fabric.control_loss > 0 || scenario.fabric.late_frames > 0)
+    limit = std::chrono::seconds(8);
   return limit + scenario.fabric.fence_delay + scenario.fabric.connect_timeout;
 }
 
@@ -82,6 +83,10 @@ void Simulation::apply(const TroubleEvent& trouble, bool begins) {
       return;
     case Trouble::kCutAll:
       for (std::size_t path = 0; path < fabric_.paths(); ++path) hold(path);
+      return;
+    case Trouble::kCutAllOneWay:
+      for (std::size_t path = 0; path < fabric_.paths(); ++path)
+        fabric_.hold_down(trouble.side, path, begins);
       return;
     case Trouble::kSlow:
       for (int direction : {0, 1})
@@ -191,6 +196,15 @@ void Simulation::judge() {
   refresh_health();
   judge_deadline();
   judge_revivals();
+  judge_windows();
+}
+
+// I7: what an endpoint keeps of a path is bounded.
+void Simulation::judge_windows() {
+  for (const Host& host : hosts_)
+    for (const multipath::Path& path : host.endpoint().paths())
+      if (path.in_flight_frames() > multipath::kPathWindowFrames)
+        account_.violation("I7: more frames in flight on a path than the window:" + path_words());
 }
 
 std::string Simulation::path_words() const {
@@ -214,8 +228,8 @@ void Simulation::on_event(std::uint32_t what, std::uint64_t about) {
     return judge();
   }
   const TroubleEvent& trouble = scenario_.troubles[about];
-  static constexpr const char* kNames[] = {"cut",     "cut and heard", "reset", "cut one way", "cut plane",
-                                           "cut all", "slow",          "stall", "deny"};
+  static constexpr const char* kNames[] = {"cut",     "cut and heard",   "reset", "cut one way", "cut plane",
+                                           "cut all", "cut all one way", "slow",  "stall",       "deny"};
   trace_.line(-1, "trouble: %s of %zu, side %d, %s", kNames[static_cast<int>(trouble.what)], trouble.where,
               trouble.side, what == kBegins ? "begins" : "ends");
   apply(trouble, what == kBegins);

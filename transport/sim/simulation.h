@@ -57,6 +57,7 @@ class Simulation : public Actor, public FailureJudge {
   void judge();
   void judge_revivals();
   void judge_deadline();
+  void judge_windows();
   bool nothing_worked_since(TimePoint& since) const;
   void farewell();
   void step_until(TimePoint end, bool stop_when_done);
