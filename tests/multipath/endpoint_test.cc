@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 
 std::vector<std::byte> pattern(std::size_t bytes, unsigned seed = 1) {
   std::vector<std::byte> out(bytes);
-  for (std::size_t i = 0; i < bytes; ++i) out[i] = static_cast<std::byte>((i * 31 + seed * 17 + (i >> 8)) & 0xFF);
+  for (std::size_t i = 0; i < bytes; ++i)
+    out[i] = static_cast<std::byte>((i * 31 + seed * 17 + (i >> 8)) & 0xFF);
   return out;
 }
 
@@ -237,6 +238,34 @@ TEST(Endpoint, ALostProbeOnALivingPathIsSentAgain) {
   EXPECT_TRUE(dropped);
   EXPECT_TRUE(pair.a().paths()[0].usable());
   EXPECT_EQ(pair.a().paths()[0].failures, 1u);
+}
+
+// The peer waits for a message that this end will post only later, and has lost every path.
+TEST(Endpoint, AnIdleEndNoticesThatThePeerLostItsPaths) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  std::byte got[16];
+  RequestId receive = pair.b().post_receive(pair.now(), got, sizeof got, 1);
+  pair.advance(100ms);
+  pair.end(1).attached[0] = EndpointPair::kNone;
+  pair.b().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.advance(5s);
+  EXPECT_FALSE(pair.b().take_completion(receive).done);
+  EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
+// Connections keep coming, and nothing on them.
+TEST(Endpoint, ConnectionsWithoutFramesDoNotPutOffTheDeadline) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  std::byte got[16];
+  pair.cut(PathId{0});
+  RequestId receive = pair.b().post_receive(pair.now(), got, sizeof got, 1);
+  for (std::uint32_t incarnation = 2; incarnation < 40; ++incarnation) {
+    pair.advance(100ms);
+    pair.attach(1, PathId{0}, incarnation);
+  }
+  EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
 }
 
 TEST(Endpoint, SmallChunksTellThePathsRateToo) {

@@ -20,17 +20,10 @@ struct Credit {
 
 class CreditStore {
  public:
-  // Credits are taken in order; `seen()` tells the peer how far. False: the slot is still taken by a credit
-  // that no send has used, so the peer posted a receive in a slot that it cannot have freed.
-  bool add(const Credit& credit) {
-    std::uint16_t slot = static_cast<std::uint16_t>(credit.number % kSlots);
-    if (present_[slot]) return false;
-    credits_[slot] = credit;
-    present_[slot] = true;
-    waiting_.push_back(slot);
-    ++seen_;
-    return true;
-  }
+  // A credit came. Credits count in order of their numbers, and `seen()` tells the peer how far they are
+  // here; one that overtook another, on a faster path, is kept until its turn. False: no honest peer sends
+  // it, because its slot cannot be free yet.
+  bool add(const Credit& credit);
   std::uint64_t seen() const { return seen_; }
 
   // Takes the oldest credit with this tag.
@@ -38,7 +31,8 @@ class CreditStore {
 
  private:
   std::array<Credit, kSlots> credits_{};
-  std::array<bool, kSlots> present_{};
+  std::array<bool, kSlots> present_{};  // counted, and taken by no send
+  std::array<bool, kSlots> early_{};    // not counted yet
   SlotList waiting_;
   std::uint64_t seen_ = 0;
 };

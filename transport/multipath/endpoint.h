@@ -187,6 +187,7 @@ class Endpoint {
   void begin_end(Ending ending);
   void consider_end();
   void repeat_control(TimePoint now);
+  void heartbeat_when_idle(TimePoint now);
   void doubt_asked_paths(TimePoint now);
   void push_action(ActionKind kind, PathId path, LossReason reason);
 

@@ -58,7 +58,9 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   if (path.connected) declare_bad(id, LossReason::kReplaced, true, now);
   path.begin(incarnation, now);
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
-  note_life(path, now);
+  // A connection is no sign of life by itself: attempts can reach this end, one after another, over a fabric
+  // that carries nothing back. The first one is the beginning of time.
+  if (heard_any_ == TimePoint{}) heard_any_ = now;
   for (Path& any : paths_)
     if (any.down.to_tell) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
@@ -263,7 +265,8 @@ void Endpoint::begin_end(Ending ending) {
     PathId id = static_cast<PathId>(i);
     disconnect(id);
     paths_[i].fence_pending = true;
-    push_action(ActionKind::kFence, id, ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
+    push_action(ActionKind::kFence, id,
+                ending == Ending::kFailed ? LossReason::kSilent : LossReason::kClosed);
   }
   consider_end();
 }
@@ -396,6 +399,20 @@ void Endpoint::doubt_asked_paths(TimePoint now) {
   }
 }
 
+// Without requests too, now and then: the peer may have lost every path unnoticed and wait for a request that
+// this end has not posted yet, and only the connecting end can help.
+void Endpoint::heartbeat_when_idle(TimePoint now) {
+  if (pending_requests_ != 0 || now - heard_any_ <= config_.peer_timeout / 4) return;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    Path& path = paths_[i];
+    if (!path.connected) continue;
+    if (path.is_waiting() || now - path.last_heard <= config_.peer_timeout / 4) return;
+    path.probe_due = true;
+    control_mask_ |= mask_of(static_cast<PathId>(i));
+    return;
+  }
+}
+
 // Control frames that were not confirmed since the last round are taken for lost.
 void Endpoint::repeat_control(TimePoint now) {
   if (now - last_repeat_ < kRepeatInterval) return;
@@ -423,6 +440,7 @@ void Endpoint::tick(TimePoint now) {
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
   repeat_control(now);
+  heartbeat_when_idle(now);
   if (pending_requests_ != 0 && now - std::max(heard_any_, pending_since_) > config_.peer_timeout) {
     begin_end(Ending::kFailed);
   }

@@ -16,6 +16,7 @@ constexpr std::uint64_t mask_of(PathId path) {
 }  // namespace
 
 bool Endpoint::wants_to_transmit() const {
+  if (ending_ != Ending::kNone) return false;
   return control_mask_ != 0 || down_mask_ != 0 || credits_sent_ < next_receive_ || resend_count_ != 0 ||
          !transmitting_.empty();
 }
@@ -24,8 +25,7 @@ bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
-  return transmit_global_control(now, out) || transmit_path_control(now, out) ||
-         transmit_data(now, out);
+  return transmit_global_control(now, out) || transmit_path_control(now, out) || transmit_data(now, out);
 }
 
 // Every frame carries feedback for its path, so whatever goes out pays what the path owes.
