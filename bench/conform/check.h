@@ -36,12 +36,16 @@ struct CheckContext {
   std::string remark;
 };
 
+// The two checks that others build on: the calls work at all for a friendly caller; they work for NCCL.
+inline constexpr const char* kNeedsTransfer = "connect_and_transfer";
+inline constexpr const char* kNeedsWindow = "message_window";
+
 struct Check {
   const char* name;
   const char* rule;  // one line: what NCCL relies on
   void (*run)(CheckContext& context);
   int timeout_s = 60;
-  const char* needs = "connect_and_transfer";  // not run when that check failed; nullptr: always run
+  const char* needs = kNeedsWindow;  // not run when that check failed; nullptr: always run
 };
 
 std::vector<Check> loading_checks();

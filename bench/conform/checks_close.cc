@@ -191,7 +191,7 @@ void finalize_reclaims(CheckContext& context) {
   for (uint64_t round = 0; round < 3; ++round) {
     Session session(keeper, 10 + round);
     // What an abort leaves behind: a listener, and a connection that neither side finished.
-    Listener forgotten = listen(session);
+    listen(session);  // and forgotten
     Listener half_open = listen(session);
     Handle handle = half_open.handle;
     void* send = nullptr;

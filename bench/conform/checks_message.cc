@@ -128,6 +128,17 @@ void send_done_frees_buffer(CheckContext& context) {
   connection.close();
 }
 
+void done_means_data(CheckContext& context) {
+  Session session(context);
+  Connection connection(session);
+  // One message at a time: the bytes are looked at in the moment of completion, with nothing else to push
+  // them.
+  for (size_t bytes : {1u, 5000u, 100000u, 3u << 20}) {
+    exchange(connection, uniform(4, bytes), {.window = 1, .stream = bytes});
+  }
+  connection.close();
+}
+
 void nothing_lands_after_done(CheckContext& context) {
   Session session(context);
   Connection connection(session);
@@ -234,7 +245,9 @@ std::vector<Check> message_checks() {
       {"message_odd_addresses", "user buffers start anywhere", odd_addresses},
       {"message_tags_passed_through", "a tag is any int and the same on both sides", tags_passed_through},
       {"send_done_frees_buffer", "NCCL overwrites a send's buffer as soon as it is done",
-       send_done_frees_buffer},
+       send_done_frees_buffer, 60, kNeedsTransfer},
+      {"receive_done_means_data", "a receive is done when every byte is visible, not when it was announced",
+       done_means_data, 60, kNeedsTransfer},
       {"nothing_lands_after_done", "a finished receive belongs to the GPU: no late byte may land in it",
        nothing_lands_after_done},
       {"message_both_directions", "two ranks send to each other at the same time", both_directions},

@@ -293,18 +293,24 @@ void peer_killed(CheckContext& context) {
 
 std::vector<Check> process_checks() {
   return {
-      {"process_transfer", "ranks are processes: messages of every kind from one to another", transfer},
-      {"process_both_ways", "two processes send to each other at the same time", both_ways},
+      {"process_transfer", "ranks are processes: messages of every kind from one to another", transfer, 60,
+       kNeedsTransfer},
+      {"process_both_ways", "two processes send to each other at the same time", both_ways, 60,
+       kNeedsTransfer},
       {"process_receiver_stops_polling",
-       "a receiver that is done calls nothing; the sender's sends still complete", receiver_stops_polling},
+       "a receiver that is done calls nothing; the sender's sends still complete", receiver_stops_polling, 60,
+       kNeedsTransfer},
       {"process_sender_stops_polling", "a sender that is done calls nothing; its bytes still arrive",
-       sender_stops_polling},
+       sender_stops_polling, 60, kNeedsTransfer},
       {"process_pause_between_operations", "between operations nobody polls; the next one works all the same",
-       pause_between_operations},
-      {"process_one_side_late", "ranks reach the same operation at different times", one_side_late},
+       pause_between_operations, 60, kNeedsTransfer},
+      {"process_one_side_late", "ranks reach the same operation at different times", one_side_late, 60,
+       kNeedsTransfer},
       {"process_peer_closes_first",
-       "one rank closes, finalizes and unloads while the other still is connected", peer_closes_first},
-      {"process_peer_killed", "a peer's death never blocks a call nor breaks other connections", peer_killed},
+       "one rank closes, finalizes and unloads while the other still is connected", peer_closes_first, 60,
+       kNeedsTransfer},
+      {"process_peer_killed", "a peer's death never blocks a call nor breaks other connections", peer_killed,
+       60, kNeedsTransfer},
   };
 }
 

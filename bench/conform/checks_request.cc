@@ -364,9 +364,9 @@ std::vector<Check> request_checks() {
   return {
       {"request_always_written",
        "*request holds a stale pointer on entry: write it, NULL if nothing was posted",
-       request_always_written},
+       request_always_written, 60, kNeedsTransfer},
       {"done_always_written", "*done is uninitialised memory: write 0 when the request is not complete",
-       done_always_written},
+       done_always_written, 60, kNeedsTransfer},
       {"receive_completion_optional", "for some receives *request is 0x1 on entry, a hint and no pointer",
        optional_completion},
       {"test_head_only", "only the oldest request of a queue is tested: any call must move the others",

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -80,7 +81,10 @@ std::optional<std::string> overdue(const CheckContext& context, int64_t started_
   const int64_t now_ns = Blackbox::now_ns();
   const Blackbox::CallInProgress call = Blackbox::oldest_call();
   const bool may_be_slow = call.name == "init" || call.name == "dlopen" || call.name == "finalize";
-  const int64_t call_limit_ns = context.patience.count() * 1'000'000 * (may_be_slow ? 3 : 1);
+  // Never below this: on a loaded machine a call that does not block may still lie preempted for a while.
+  constexpr int64_t kLeastCallLimitMs = 4000;
+  const int64_t call_limit_ns =
+      std::max<int64_t>(context.patience.count(), kLeastCallLimitMs) * 1'000'000 * (may_be_slow ? 3 : 1);
   if (!call.name.empty() && now_ns - call.since_ns > call_limit_ns) {
     return fmt::format("{}() has not returned for {:.0f} s: it blocks", call.name,
                        static_cast<double>(now_ns - call.since_ns) / 1e9);
@@ -232,16 +236,20 @@ PluginFacts learn_facts(const SuiteOptions& options) {
 std::vector<CheckResult> run_suite(const std::vector<Check>& checks, const SuiteOptions& options,
                                    const std::function<void(const CheckResult&)>& finished) {
   std::vector<CheckResult> results;
-  std::unordered_set<std::string> failed;
+  std::unordered_set<std::string> unusable;  // failed, or not run because of another that failed
   for (const Check& check : checks) {
     if (!selected(check.name, options.filter)) continue;
     CheckResult result;
     result.check = &check;
-    if (check.needs && failed.contains(check.needs)) {
+    const bool blocked = check.needs && unusable.contains(check.needs);
+    if (blocked) {
       result.verdict = Verdict::kSkip;
-      result.detail = fmt::format("not run, because {} failed", check.needs);
+      result.detail = fmt::format("not run, because {} did not pass", check.needs);
     } else {
-      Outcome outcome = run_in_child(options, check.timeout_s, [&](CheckContext& context) {
+      // A longer patience is asked for on slow machines, where everything takes longer.
+      const int timeout_s = std::max<int>(
+          check.timeout_s, static_cast<int>(options.context.patience.count() * check.timeout_s / 10000));
+      Outcome outcome = run_in_child(options, timeout_s, [&](CheckContext& context) {
         check.run(context);
         return context.remark;
       });
@@ -250,7 +258,7 @@ std::vector<CheckResult> run_suite(const std::vector<Check>& checks, const Suite
       result.output = std::move(outcome.output);
       result.seconds = outcome.seconds;
     }
-    if (result.verdict == Verdict::kFail) failed.insert(check.name);
+    if (blocked || result.verdict == Verdict::kFail) unusable.insert(check.name);
     finished(result);
     results.push_back(std::move(result));
   }

@@ -58,7 +58,7 @@ struct Listener {
   Handle handle{};
 };
 // The handle is filled with `garbage` before the call.
-Listener listen(const Session& session, int device = 0, unsigned char garbage = 0xA5);
+Listener listen(const Session& session, int device = 0, unsigned char garbage = 0);
 void close_listen(const Session& session, Listener& listener);
 
 // One poll each; the communicator stays null until the call has done its work. Failure on an error.

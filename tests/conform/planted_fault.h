@@ -10,7 +10,7 @@ enum class Fault {
   kBlockingConnect,          // connect waits for the peer
   kStickyHandle,             // listen leaves connect's state in the handle as it was
   kWritesDeviceHandle,       // connect writes through the device handle argument
-  kDoneWithoutData,          // a receive is done when its header has come
+  kDoneWithoutData,          // a receive of more than 4 KiB is done with its header
   kSendDoneEarly,            // a send is done before its bytes were read
   kRequestNotWritten,        // *request stays as it was when nothing was posted
   kDoneNotWritten,           // *done stays as it was when the request is not complete
@@ -20,7 +20,7 @@ enum class Fault {
   kLimitIsError,             // the request beyond the limit is an error
   kZeroByteLost,             // a send of no bytes is done and never sent
   kCloseCrashesInFlight,     // close asserts that nothing is in flight
-  kWritesAfterClose,         // a closed receive's buffer is written once more
+  kWritesAfterClose,         // a closed receive's buffer is written by a later call
   kIgnoresTags,              // a grouped receive's slots are taken in order
   kWrongSizes,               // the capacity is reported as the size
   kNeedsOtherPolls,          // the oldest request moves only when a younger one is tested
@@ -39,12 +39,10 @@ enum class Fault {
   kMissingFunction,          // iflush is NULL in the table
 };
 
-#ifndef WEFT_FAULT
-#define WEFT_FAULT kNone
-#endif
-inline constexpr Fault kFault = Fault::WEFT_FAULT;
-constexpr bool has(Fault fault) {
-  return kFault == fault;
+// Defined by planted_fault.cc, which alone is compiled once for each fault.
+extern const Fault planted_fault;
+inline bool has(Fault fault) {
+  return planted_fault == fault;
 }
 
 }  // namespace weft::conform_test

@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace weft::conform_test {
 
 nccl::LogFunction log_function = nullptr;
 
 namespace {
+
+std::byte* closed_buffer = nullptr;  // Fault::kWritesAfterClose
 
 void warn(const char* text) {
   if (log_function)
@@ -24,7 +27,7 @@ void warn(const char* text) {
 Link::~Link() {
   if (has(Fault::kWritesAfterClose) && side_ == Side::kReceive) {
     for (Request& request : requests_) {
-      if (request.used && !request.done && request.parts > 0) request.data[0][0] ^= std::byte{0xFF};
+      if (request.used && !request.done && request.parts > 0) closed_buffer = request.data[0];
     }
   }
   if (!has(Fault::kLeaksDescriptors)) close(fd_);
@@ -120,7 +123,6 @@ Result Link::isend(void* data, size_t bytes, int tag, const Registration* regist
   if (has(Fault::kSendDoneEarly)) {
     outgoing_.back().request = nullptr;
     taken->done = true;
-    return Result::kSuccess;
   }
   write_out();
   return Result::kSuccess;
@@ -189,6 +191,8 @@ Result Link::test(void* request, int* done, int* sizes) {
 }
 
 void Link::progress(const Request* tested) {
+  if (has(Fault::kWritesAfterClose) && closed_buffer)
+    *std::exchange(closed_buffer, nullptr) ^= std::byte{0xFF};
   if (has(Fault::kNeedsOtherPolls) && side_ == Side::kReceive && tested && tested == oldest_receive() &&
       std::count_if(requests_.begin(), requests_.end(), [](const Request& r) { return r.used; }) > 4) {
     return;
@@ -265,7 +269,7 @@ bool Link::read_frame() {
     receiving_bytes_ = incoming_.bytes[0];
     payload_read_ = 0;
     request.received[slot] = receiving_bytes_;
-    if (has(Fault::kDoneWithoutData) && request.parts == 1 && receiving_bytes_ > 0) {
+    if (has(Fault::kDoneWithoutData) && request.parts == 1 && receiving_bytes_ > 4096) {
       request.done = true;
       return false;
     }

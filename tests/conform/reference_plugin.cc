@@ -301,7 +301,7 @@ Result irecv_v10(void* comm, int n, void** data, size_t* bytes, int* tags, void*
 Result iflush(void* comm, int, void**, int*, void**, void** request) {
   return static_cast<Link*>(comm)->iflush(request);
 }
-constexpr auto kFlush = has(Fault::kMissingFunction) ? nullptr : &iflush;
+const auto flush_entry = has(Fault::kMissingFunction) ? nullptr : &iflush;
 
 Result close_link(void* comm) {
   auto* link = static_cast<Link*>(comm);
@@ -354,28 +354,28 @@ const abi::v6::Net ncclNetPlugin_v6 = {
     kName,       init_once,  devices,    get_properties<6, abi::v6::Properties>,
     listen_once, connect_v6, accept_v6,  reg_mr<int>,
     nullptr,     dereg_mr,   isend<int>, irecv_v6,
-    kFlush,      Link::test, close_link, close_link,
+    flush_entry, Link::test, close_link, close_link,
     close_listen};
 
 const abi::v7::Net ncclNetPlugin_v7 = {
     kName,        init_once,  devices,    get_properties<7, abi::v7::Properties>,
     listen_once,  connect_v7, accept_in,  reg_mr<int>,
     nullptr,      dereg_mr,   isend<int>, irecv_v6,
-    kFlush,       Link::test, close_link, close_link,
+    flush_entry,  Link::test, close_link, close_link,
     close_listen, nullptr,    nullptr};
 
 const abi::v8::Net ncclNetPlugin_v8 = {
     kName,        init_once,  devices,    get_properties<8, abi::v8::Properties>,
     listen_once,  connect_v7, accept_in,  reg_mr<size_t>,
     nullptr,      dereg_mr,   isend<int>, irecv_v6,
-    kFlush,       Link::test, close_link, close_link,
+    flush_entry,  Link::test, close_link, close_link,
     close_listen, nullptr,    nullptr};
 
 const abi::v9::Net ncclNetPlugin_v9 = {
     kName,        init_once,  devices,       get_properties<9, abi::v9::Properties>,
     listen_once,  connect_v7, accept_in,     reg_mr<size_t>,
     nullptr,      dereg_mr,   isend<size_t>, irecv_v9,
-    kFlush,       Link::test, close_link,    close_link,
+    flush_entry,  Link::test, close_link,    close_link,
     close_listen, nullptr,    nullptr,       nullptr};
 
 const abi::v10::Net ncclNetPlugin_v10 = {kName,        init_with_profiler,
@@ -384,7 +384,7 @@ const abi::v10::Net ncclNetPlugin_v10 = {kName,        init_with_profiler,
                                          accept_in,    reg_mr<size_t>,
                                          nullptr,      dereg_mr,
                                          isend_v10,    irecv_v10,
-                                         kFlush,       Link::test,
+                                         flush_entry,  Link::test,
                                          close_link,   close_link,
                                          close_listen, nullptr,
                                          nullptr,      nullptr};
@@ -395,7 +395,7 @@ const abi::v11::Net ncclNetPlugin_v11 = {kName,        init_context<abi::v11::Co
                                          accept_in,    reg_mr<size_t>,
                                          nullptr,      dereg_mr,
                                          isend_v10,    irecv_v10,
-                                         kFlush,       Link::test,
+                                         flush_entry,  Link::test,
                                          close_link,   close_link,
                                          close_listen, nullptr,
                                          nullptr,      nullptr,
@@ -407,7 +407,7 @@ const abi::v12::Net ncclNetPlugin_v12 = {kName,        init_context<abi::v12::Co
                                          accept_in,    reg_mr<size_t>,
                                          nullptr,      dereg_mr,
                                          isend_v10,    irecv_v10,
-                                         kFlush,       Link::test,
+                                         flush_entry,  Link::test,
                                          close_link,   close_link,
                                          close_listen, nullptr,
                                          nullptr,      nullptr,
