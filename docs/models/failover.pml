@@ -20,7 +20,11 @@
 #define DIRECT
 #endif
 
-#if defined(DIRECT_ASKED) || defined(ACK_ACROSS_INCARNATIONS) || defined(COMPLETE_AT_WRITE) || defined(LATE_ACK_COUNTS)
+#ifdef CROSSED_NOTICE_IS_ANSWER
+#define NOTICE_SENT_ONCE
+#endif
+#if defined(DIRECT_ASKED) || defined(ACK_ACROSS_INCARNATIONS) || defined(COMPLETE_AT_WRITE) || defined(LATE_ACK_COUNTS) || \
+    defined(DATA_BEFORE_ANSWER)
 #define ABSOLUTE_COUNTS
 #endif
 
@@ -86,6 +90,7 @@ typedef Notice {
   unsigned counted : 2;  /* DIRECT_ASKED, the receiver's notices: how many of its frames were had, for ever */
 #ifdef NOTICE_SENT_ONCE
   unsigned over_incarnation : 2;
+  bit crossed;  /* the receiver's own notice of the same incarnation has come */
 #endif
 };
 
@@ -117,13 +122,21 @@ unsigned credit_incarnation : 2;
 /* Once all is done only what still lands is of interest. */
 #define FINISHED (r_reported == MESSAGES && s_complete[0] && s_complete[1])
 
-/* Control frames get through, or got under way while they still did: an end takes them until it fences the path. */
-#define HEARD_BY_SENDER(x) (path[x].s_state != kDown && path[x].s_incarnation == path[x].r_incarnation && \
-                            !path[x].cut_backward)
-#define HEARD_BY_RECEIVER(x) (path[x].r_state == kUp && path[x].s_incarnation == path[x].r_incarnation && \
-                              !path[x].cut_forward)
-#define SENDER_HEARS (HEARD_BY_SENDER(0) || HEARD_BY_SENDER(1))
-#define RECEIVER_HEARS (HEARD_BY_RECEIVER(0) || HEARD_BY_RECEIVER(1))
+/* Control frames. What is only known, credit and acknowledgements, may as well be heard before the speaker fences
+ * the path and acted on later; a notice acts when it is heard, and may be heard after the speaker's fence, unless
+ * that very fence is what it tells. */
+#define SAME_INCARNATION(x) (path[x].s_incarnation == path[x].r_incarnation)
+#define OPEN_TO_SENDER(x) (path[x].s_state != kDown && SAME_INCARNATION(x) && !path[x].cut_backward)
+#define OPEN_TO_RECEIVER(x) (path[x].r_state == kUp && SAME_INCARNATION(x) && !path[x].cut_forward)
+#define SENDER_HEARS_OVER(x) (OPEN_TO_SENDER(x) && path[x].r_state == kUp)
+#define SENDER_HEARS (SENDER_HEARS_OVER(0) || SENDER_HEARS_OVER(1))
+#define TELLS(notice, x) (notice.path == x && notice.incarnation == path[x].s_incarnation)
+#define NOTICE_TO_SENDER_OVER(x) (OPEN_TO_SENDER(x) && \
+                                  (path[x].r_state == kUp || !TELLS(r_notice[s_processed], x)))
+#define NOTICE_TO_RECEIVER_OVER(x) (OPEN_TO_RECEIVER(x) && \
+                                    (path[x].s_state != kDown || !TELLS(s_notice[r_processed], x)))
+#define SENDER_HEARS_NOTICE (NOTICE_TO_SENDER_OVER(0) || NOTICE_TO_SENDER_OVER(1))
+#define RECEIVER_HEARS_NOTICE (NOTICE_TO_RECEIVER_OVER(0) || NOTICE_TO_RECEIVER_OVER(1))
 
 /* Names under which a broken invariant is printed. */
 hidden byte I1_exactly_the_bytes_that_were_sent;
@@ -193,7 +206,8 @@ inline drop_first_frame(p) {
 inline forget_if_settled(p) {
   if
   :: path[p].s_state != kUp && !path[p].unresolved &&
-     !(path[p].r_state == kUp && path[p].r_incarnation == path[p].frames_incarnation) ->
+     !(path[p].r_state == kUp && path[p].r_incarnation == path[p].frames_incarnation) &&
+     !(path[p].r_incarnation < path[p].frames_incarnation) ->
      path[p].frames_incarnation = 0;
      path[p].posted = 0;
      path[p].acknowledged = 0;
@@ -292,8 +306,21 @@ inline sender_gives_up(p) {
   forget_if_settled(p)
 }
 
+inline note_crossing_notices() {
+  for (i : 0 .. FAULTS - 1) {
+    if
+    :: i < s_notices && s_notice[i].path == n && s_notice[i].incarnation == r_notice[s_processed].incarnation ->
+       s_notice[i].crossed = 1
+    :: else
+    fi
+  }
+}
+
 inline sender_processes_next_notice() {
   n = r_notice[s_processed].path;
+#ifdef CROSSED_NOTICE_IS_ANSWER
+  note_crossing_notices();
+#endif
   printf("sender processes notice %d, path %d.%d\n", s_processed + 1, n, r_notice[s_processed].incarnation);
   if
   :: path[n].s_state != kDown && path[n].s_incarnation == r_notice[s_processed].incarnation -> sender_gives_up(n)
@@ -383,11 +410,17 @@ end:
        !FINISHED && path[p].s_state == kDown && !path[p].dead && MAY_CALL(p) ->
        printf("sender calls on path %d.%d\n", p, path[p].s_incarnation + 1);
        path[p].s_state = kProbe;
-       path[p].s_incarnation = path[p].s_incarnation + 1
+       path[p].s_incarnation = path[p].s_incarnation + 1;
+#ifdef DATA_BEFORE_ANSWER
+       if
+       :: path[p].posted == 0 -> path[p].s_state = kUp
+       :: else
+       fi
+#endif
      }
   /* The answer carries all notices of the receiver, so the old incarnation's final count is known. */
   :: d_step {
-       !FINISHED && path[p].s_state == kProbe && HEARD_BY_SENDER(p) && !path[p].unresolved ->
+       !FINISHED && path[p].s_state == kProbe && SENDER_HEARS_OVER(p) && !path[p].unresolved ->
        printf("path %d.%d is up\n", p, path[p].s_incarnation);
        path[p].s_state = kUp
      }
@@ -399,7 +432,7 @@ end:
   do
   :: d_step {
 #ifdef CREDIT_SENT_ONCE
-       s_credit < r_credit && HEARD_BY_SENDER(credit_path) && path[credit_path].r_incarnation == credit_incarnation ->
+       s_credit < r_credit && SENDER_HEARS_OVER(credit_path) && path[credit_path].r_incarnation == credit_incarnation ->
 #else
        s_credit < r_credit && SENDER_HEARS ->
 #endif
@@ -407,7 +440,7 @@ end:
        s_credit = r_credit
      }
   :: d_step {
-       !FINISHED && s_processed < r_notices && SENDER_HEARS ->
+       !FINISHED && s_processed < r_notices && SENDER_HEARS_NOTICE ->
        sender_processes_next_notice();
        complete_sends()
      }
@@ -439,7 +472,11 @@ inline receiver_fences(p) {
 
 inline receiver_processes_next_notice() {
 #ifdef NOTICES_OUT_OF_ORDER
-  r_processed = s_notices - 1;
+  if
+  :: (OPEN_TO_RECEIVER(0) && path[0].s_state != kDown) || (OPEN_TO_RECEIVER(1) && path[1].s_state != kDown) ->
+     r_processed = s_notices - 1
+  :: else
+  fi;
 #endif
   n = s_notice[r_processed].path;
   printf("receiver processes notice %d, path %d.%d\n", r_processed + 1, n, s_notice[r_processed].incarnation);
@@ -532,7 +569,13 @@ end:
        if
        :: path[p].keeping ->
           write_into_buffer(p, path[p].counted);
-          set_bit(NEXT_CHUNK(p))
+          set_bit(NEXT_CHUNK(p));
+#ifdef READERS_TURN_AWAY
+          if
+          :: path[1 - p].reading && NEXT_CHUNK(1 - p) == NEXT_CHUNK(p) -> path[1 - p].keeping = 0
+          :: else
+          fi
+#endif
        :: else
        fi;
        path[p].reading = 0;
@@ -595,7 +638,8 @@ end:
        path[p].older_counted = path[p].older_counted + path[p].counted;
 #endif
        path[p].landed = 0;
-       path[p].counted = 0
+       path[p].counted = 0;
+       forget_if_settled(p)
      }
 
   :: d_step {
@@ -609,10 +653,15 @@ end:
 
 #ifdef NOTICE_SENT_ONCE
 #define NOTICE_OVER (1 - s_notice[r_processed].path)
-#define NOTICE_IS_HEARD (HEARD_BY_RECEIVER(NOTICE_OVER) && \
-                         path[NOTICE_OVER].r_incarnation == s_notice[r_processed].over_incarnation)
+#define FIRST_COPY_IS_HEARD (NOTICE_TO_RECEIVER_OVER(NOTICE_OVER) && \
+                             path[NOTICE_OVER].r_incarnation == s_notice[r_processed].over_incarnation)
+#ifdef CROSSED_NOTICE_IS_ANSWER
+#define NOTICE_IS_HEARD (FIRST_COPY_IS_HEARD || (RECEIVER_HEARS_NOTICE && !s_notice[r_processed].crossed))
 #else
-#define NOTICE_IS_HEARD RECEIVER_HEARS
+#define NOTICE_IS_HEARD FIRST_COPY_IS_HEARD
+#endif
+#else
+#define NOTICE_IS_HEARD RECEIVER_HEARS_NOTICE
 #endif
 
 proctype ReceiverHears() {
