@@ -1,44 +1,40 @@
-/* Failover and fence of one connection, one direction, over two paths; README.md says what stands for what.
+/* Failover and fence of one connection, one direction, over two paths: the protocol of transport/multipath as Endpoint
+ * has it. README.md says what stands for what.
  *
- * Exactly one landing must be chosen with -D (how bytes get into a receive buffer, and how lost chunks go again):
- *   FRAMED         the receiver judges a frame's header, then reads the payload straight into place (TCP)
- *   DIRECT_PLACED  first sendings are remote writes that ask nobody; re-sent chunks go to a buffer of the
- *                  receiver, which places them itself (verbs, re-sending at once)
- *   DIRECT_ASKED   every sending is a remote write; a chunk is re-sent only after the receiver has fenced the
- *                  path and has answered how many of its frames it had (verbs, re-sending a round trip later)
- *   DIRECT_BLIND   every sending is a remote write, re-sent at once. Cannot be right: kept as a fault.
- * FAULTS bounds the failures of a run. Every other -D plants a fault; `check` lists them.
+ * One of these must be given, how bytes get into a receive buffer:
+ *   -DFRAMED   the receiver judges a frame's header and then reads the payload straight into place (TCP)
+ *   -DDIRECT   the sender's NIC writes into place and asks nobody; the receiver finds the completion later (verbs)
+ * -DFAULTS=n bounds the failures of a run. Every other -D is a planted fault or another design; `check` lists them.
  *
- * Every step is one d_step of one end and none leads back to an earlier state, so all runs end, and I4 is a check
- * of where they end: no fairness is assumed. Control frames hold no state of their own: what an end says grows only,
- * is repeated until it is known, and the other end may hear any part of it at any later time.
+ * Every step is one d_step of one end, and none leads back to an earlier state: all runs end, and I4 is a check of
+ * where they end. No fairness is assumed. Control frames have no state of their own: what an end says only grows, is
+ * repeated until it is confirmed, and is heard at any time while a path is open for it.
  */
 #ifndef FAULTS
 #define FAULTS 2
 #endif
-#if defined(DIRECT_PLACED) || defined(DIRECT_ASKED) || defined(DIRECT_BLIND)
-#define DIRECT
+#ifdef CROSSED_IS_CONFIRMED
+#define ACCOUNT_SENT_ONCE
 #endif
-
-#if defined(DIRECT_ASKED) || defined(ACK_ACROSS_INCARNATIONS) || defined(COMPLETE_AT_WRITE) || defined(LATE_ACK_COUNTS)
+#if defined(ACK_ACROSS_INCARNATIONS) || defined(COMPLETE_AT_WRITE)
 #define ABSOLUTE_COUNTS
 #endif
 
-/* Message 0 has chunks 0 and 1, message 1 has chunk 2; both are received into the same slot, one after another. */
+/* Two messages of two chunks: 0 and 1, 2 and 3. Both are received into the same slot and buffer, one after the other. */
 #define MESSAGES 2
-#define CHUNKS 3
+#define CHUNKS 4
 #define MESSAGE(c) ((c) >> 1)
 #define PLACE(c) ((c) & 1)
-#define ALL_BITS(m) ((m) == 0 -> 3 : 1)
+#define ALL_BITS 3
 
 /* The ends of a path. The receiver's end is only kDown or kUp: it waits to be called. */
 #define kDown 0   /* given up, and fenced at this end: nothing is sent, nothing that arrives is taken */
-#define kProbe 1  /* called again under a new incarnation, no answer yet */
+#define kProbe 1  /* called again under a new incarnation; not trusted yet */
 #define kUp 2
 
 /* A chunk as the sender sees it. */
 #define kUnsent 0
-#define kLost 1  /* its path was given up before it was acknowledged */
+#define kLost 1  /* it did not land, and waits to be sent again */
 #define kOutstanding 2
 #define kAcknowledged 3
 
@@ -49,134 +45,140 @@
 
 typedef Frame {
   unsigned chunk : 2;
-  unsigned fence_sequence : 2;
-  bit resent;
-  bit reused;  /* the sender had completed the send when its fence stopped the reading of the send buffer */
+  bit reused;  /* the send had completed when the sender's fence stopped the reading of its buffer */
 };
 
 typedef Path {
   unsigned s_state : 2;
-  unsigned s_incarnation : 2;
+  unsigned s_incarnation : 3;
   unsigned r_state : 2;
-  unsigned r_incarnation : 2;
+  unsigned r_incarnation : 3;
+  unsigned r_floor : 3;  /* the receiver's promise to let none up to here live, although it saw none */
 
   /* The data frames of one incarnation, in order, and how far each party has come in them. */
-  unsigned frames_incarnation : 2;
+  unsigned frames_incarnation : 3;
   Frame frame[CHUNKS];
-  unsigned posted : 2;
-  unsigned landed : 2;   /* DIRECT: written into the receiver's memory */
-  unsigned counted : 2;  /* taken into account by the receiver: the cumulative acknowledgement */
-  unsigned acknowledged : 2;
-  bit unresolved;  /* DIRECT_ASKED: given up, and the receiver's final count is awaited */
-  bit reading;     /* FRAMED: header of frame[counted] taken, payload under way */
-  bit keeping;     /* ... into the receive buffer (not: to be thrown away) */
-#ifdef ACK_ACROSS_INCARNATIONS
-  unsigned older_counted : 2;
-#endif
+  unsigned posted : 3;
+  unsigned landed : 3;   /* DIRECT: written into the receiver's memory */
+  unsigned counted : 3;  /* taken into account by the receiver: the cumulative acknowledgement */
+  unsigned acknowledged : 3;
+  bit reading;  /* FRAMED: header of frame[counted] judged, payload under way */
+  bit keeping;  /* ... into the receive buffer (not: to be thrown away) */
+
+  bit unresolved;  /* given up with frames outstanding; the receiver's account is awaited */
+  unsigned account_incarnation : 3;
+  unsigned account : 3;
 
   bit cut_forward;  /* sender to receiver: nothing arrives any more */
   bit cut_backward;
   bit dead;         /* will never be connected again */
-};
 
-/* The n-th notice of an end: I have given this incarnation of this path up and fenced it. */
-typedef Notice {
-  bit path;
-  unsigned incarnation : 2;
-  unsigned counted : 2;  /* DIRECT_ASKED, the receiver's notices: how many of its frames were had, for ever */
-#ifdef NOTICE_SENT_ONCE
-  unsigned over_incarnation : 2;
+#ifdef RESOLVES_BEFORE_OWN_FENCE
+  bit s_fencing;  /* given up, but the send buffers may still be read */
+#endif
+#ifdef ACK_ACROSS_INCARNATIONS
+  unsigned older_counted : 3;
+#endif
+#ifdef REVIVAL_AWAITS_NOTICES
+  unsigned s_heard : 3;
+#endif
+#ifdef ACCOUNT_SENT_ONCE
+  unsigned account_over_incarnation : 3;
+  bit crossed;  /* the receiver knows that the sender, too, has given this incarnation up */
 #endif
 };
 
 Path path[2];
 unsigned faults_left : 2 = FAULTS;
 
-Notice s_notice[FAULTS + 1];
-unsigned s_notices : 2;
-unsigned s_processed : 2;  /* notices of the receiver that the sender has processed */
-unsigned s_credit : 2;     /* messages that the sender knows to be posted */
+unsigned s_credit : 2;  /* messages that the sender knows to be posted */
 typedef ChunkState { unsigned is : 2; };
 ChunkState s_chunk[CHUNKS];
 bit s_complete[MESSAGES];
 
-Notice r_notice[FAULTS + 1];
-unsigned r_notices : 2;
-unsigned r_processed : 2;
 unsigned r_reported : 2;  /* messages reported complete; also the epoch that the slot is posted with now */
 unsigned r_bits : 2;
-unsigned r_fence_sequence : 2;
 typedef Place { unsigned holds : 2; };
 Place buffer[2];
 #ifdef CREDIT_SENT_ONCE
 bit credit_path;
-unsigned credit_incarnation : 2;
+unsigned credit_incarnation : 3;
 #endif
 
 #define r_credit (r_reported < MESSAGES -> r_reported + 1 : MESSAGES)
 /* Once all is done only what still lands is of interest. */
 #define FINISHED (r_reported == MESSAGES && s_complete[0] && s_complete[1])
 
-/* Control frames get through, or got under way while they still did: an end takes them until it fences the path. */
-#define HEARD_BY_SENDER(x) (path[x].s_state != kDown && path[x].s_incarnation == path[x].r_incarnation && \
-                            !path[x].cut_backward)
-#define HEARD_BY_RECEIVER(x) (path[x].r_state == kUp && path[x].s_incarnation == path[x].r_incarnation && \
-                              !path[x].cut_forward)
-#define SENDER_HEARS (HEARD_BY_SENDER(0) || HEARD_BY_SENDER(1))
-#define RECEIVER_HEARS (HEARD_BY_RECEIVER(0) || HEARD_BY_RECEIVER(1))
+/* What a path-down says: this incarnation and all before are fenced at my end. */
+#define S_DEAD_THROUGH(p) (path[p].s_state == kDown -> path[p].s_incarnation : path[p].s_incarnation - 1)
+#define R_DEAD_THROUGH(p) (path[p].r_floor >= path[p].r_incarnation -> path[p].r_floor : \
+                           (path[p].r_state == kDown -> path[p].r_incarnation : path[p].r_incarnation - 1))
+
+/* Over which paths control frames are heard. What a frame makes known without an answer (credit, an acknowledgement)
+ * may as well be heard before the speaker fences the path and acted on later. A path-down acts when it is heard, and
+ * may be heard after the speaker has fenced the path that it came over, unless it tells of that very fence. */
+#define SAME_INCARNATION(x) (path[x].s_incarnation == path[x].r_incarnation)
+#define OPEN_TO_SENDER(x) (path[x].s_state != kDown && SAME_INCARNATION(x) && !path[x].cut_backward)
+#define OPEN_TO_RECEIVER(x) (path[x].r_state == kUp && SAME_INCARNATION(x) && !path[x].cut_forward)
+#define SENDER_HEARS_OVER(x) (OPEN_TO_SENDER(x) && path[x].r_state == kUp)
+#define SENDER_HEARS (SENDER_HEARS_OVER(0) || SENDER_HEARS_OVER(1))
+#define SENDER_HEARS_OF(p) (OPEN_TO_SENDER(1 - p) || SENDER_HEARS_OVER(p))
+#define RECEIVER_HEARS_OF(p) (OPEN_TO_RECEIVER(1 - p) || (OPEN_TO_RECEIVER(p) && path[p].s_state != kDown))
+
+#ifdef TRUSTS_DEAD_PATHS
+#define IS_SILENT(p) false
+#else
+#define IS_SILENT(p) (path[p].cut_forward || path[p].cut_backward)
+#endif
 
 /* Names under which a broken invariant is printed. */
 hidden byte I1_exactly_the_bytes_that_were_sent;
 hidden byte I2_nothing_lands_after_the_report;
 hidden byte I3_a_complete_send_needs_no_resending;
 hidden byte I4_every_message_completes;
-hidden byte only_into_posted_buffers;
 hidden byte i;
-hidden byte n;
+hidden byte had_landed;
 
 /* ---- bytes -------------------------------------------------------------------------------------------- */
 
-/* Until the sender's fence the send buffer may be read as late as the bytes land. */
-#ifdef NO_SENDER_FENCE
-#define READ_LATE(p) true
+#ifdef RESOLVES_BEFORE_OWN_FENCE
+#define SENDER_IS_OPEN(p) (path[p].s_state == kUp || path[p].s_fencing)
 #else
-#define READ_LATE(p) (path[p].s_state == kUp && path[p].s_incarnation == path[p].frames_incarnation)
+#define SENDER_IS_OPEN(p) (path[p].s_state == kUp)
 #endif
-#define LANDING_CHUNK(p, nth) path[p].frame[nth].chunk
-#define LANDS_REUSED(p, nth) (READ_LATE(p) -> s_complete[MESSAGE(LANDING_CHUNK(p, nth))] : path[p].frame[nth].reused)
 
+/* Until the sender's fence the send buffer may be read as late as the bytes land. */
+#define READ_LATE(p) (SENDER_IS_OPEN(p) && path[p].s_incarnation == path[p].frames_incarnation)
+#define CHUNK_OF(p, nth) path[p].frame[nth].chunk
+#define LANDS_REUSED(p, nth) (READ_LATE(p) -> s_complete[MESSAGE(CHUNK_OF(p, nth))] : path[p].frame[nth].reused)
+
+/* Only the message that the slot is posted with may be written: none that was reported, none before its credit. */
 inline write_into_buffer(p, nth) {
-  printf("chunk %d lands from path %d.%d, send buffer reused: %d\n", LANDING_CHUNK(p, nth), p,
+  printf("chunk %d lands from path %d.%d, its send buffer was reused: %d\n", CHUNK_OF(p, nth), p,
          path[p].r_incarnation, LANDS_REUSED(p, nth));
-  I2_nothing_lands_after_the_report = MESSAGE(LANDING_CHUNK(p, nth)) >= r_reported;
+  I2_nothing_lands_after_the_report = MESSAGE(CHUNK_OF(p, nth)) == r_reported;
   assert(I2_nothing_lands_after_the_report);
-  only_into_posted_buffers = MESSAGE(LANDING_CHUNK(p, nth)) == r_reported;
-  assert(only_into_posted_buffers);
-  buffer[PLACE(LANDING_CHUNK(p, nth))].holds =
-      (LANDS_REUSED(p, nth) -> kReused : 1 + MESSAGE(LANDING_CHUNK(p, nth)))
+  buffer[PLACE(CHUNK_OF(p, nth))].holds = (LANDS_REUSED(p, nth) -> kReused : 1 + MESSAGE(CHUNK_OF(p, nth)))
 }
 
 inline forget_frame(p, nth) {
   path[p].frame[nth].chunk = 0;
-  path[p].frame[nth].fence_sequence = 0;
-  path[p].frame[nth].resent = 0;
   path[p].frame[nth].reused = 0
 }
 
-/* A cut says that nothing arrives for ever. Once an end has fenced the path, the other finds out, and what was under
- * way may as well come late. */
-inline heal(p) {
-  path[p].cut_forward = 0;
-  path[p].cut_backward = 0
+inline forget_frames(p) {
+  path[p].frames_incarnation = 0;
+  path[p].posted = 0;
+  path[p].acknowledged = 0;
+  for (i : 0 .. CHUNKS - 1) {
+    forget_frame(p, i)
+  }
 }
 
 /* A frame that each end has done with leaves the list, and what is counted from the list's start shrinks with it. */
 inline drop_first_frame(p) {
-#ifndef ABSOLUTE_COUNTS
   for (i : 0 .. CHUNKS - 2) {
     path[p].frame[i].chunk = path[p].frame[i + 1].chunk;
-    path[p].frame[i].fence_sequence = path[p].frame[i + 1].fence_sequence;
-    path[p].frame[i].resent = path[p].frame[i + 1].resent;
     path[p].frame[i].reused = path[p].frame[i + 1].reused
   }
   forget_frame(p, CHUNKS - 1);
@@ -186,50 +188,55 @@ inline drop_first_frame(p) {
   :: path[p].landed > 0 -> path[p].landed--
   :: else
   fi
-#endif
 }
+
+#ifdef SKIPS_FENCE
+#define RECEIVER_IS_OPEN(p) (path[p].r_incarnation != 0)
+#else
+#define RECEIVER_IS_OPEN(p) (path[p].r_state == kUp)
+#endif
 
 /* What neither end will look at again is forgotten, so that states that differ in nothing else are one. */
 inline forget_if_settled(p) {
   if
-  :: path[p].s_state != kUp && !path[p].unresolved &&
-     !(path[p].r_state == kUp && path[p].r_incarnation == path[p].frames_incarnation) ->
-     path[p].frames_incarnation = 0;
-     path[p].posted = 0;
-     path[p].acknowledged = 0;
-     for (i : 0 .. CHUNKS - 1) {
-       forget_frame(p, i)
-     }
+  :: !SENDER_IS_OPEN(p) && !path[p].unresolved &&
+     !(RECEIVER_IS_OPEN(p) && path[p].r_incarnation == path[p].frames_incarnation) &&
+     !(path[p].r_incarnation < path[p].frames_incarnation) ->
+     forget_frames(p)
   :: else
   fi
 }
 
+/* A cut says that nothing arrives for ever. Once an end has fenced the path, the other finds out, and what was under
+ * way may as well come late. */
+inline heal(p) {
+  path[p].cut_forward = 0;
+  path[p].cut_backward = 0
+}
+
 /* ---- sender ------------------------------------------------------------------------------------------- */
 
-/* Each of its chunks has been taken by the receiver, and no copy waits to be read out of the send buffer. */
+/* The receiver has taken it; and no copy of the message waits to be read out of the send buffer. */
 #define TAKEN(c) (r_reported > MESSAGE(c) || (r_reported == MESSAGE(c) && ((r_bits >> PLACE(c)) & 1)))
 #define COPY_WAITS(p, f, m) (path[p].landed <= f && path[p].counted <= f && f < path[p].posted && \
-                             MESSAGE(path[p].frame[f].chunk) == m && path[p].s_state == kUp)
-#define NO_COPY_WAITS(m) !(COPY_WAITS(0, 0, m) || COPY_WAITS(0, 1, m) || COPY_WAITS(0, 2, m) || \
-                           COPY_WAITS(1, 0, m) || COPY_WAITS(1, 1, m) || COPY_WAITS(1, 2, m))
+                             MESSAGE(path[p].frame[f].chunk) == m && SENDER_IS_OPEN(p))
+#define COPY_WAITS_ON(p, m) (COPY_WAITS(p, 0, m) || COPY_WAITS(p, 1, m) || COPY_WAITS(p, 2, m) || COPY_WAITS(p, 3, m))
 
-inline complete_sends() {
+inline complete_send(m) {
   if
-  :: !s_complete[0] && s_chunk[0].is == kAcknowledged && s_chunk[1].is == kAcknowledged ->
-     printf("send 0 completes\n");
-     I3_a_complete_send_needs_no_resending = TAKEN(0) && TAKEN(1) && NO_COPY_WAITS(0);
+  :: !s_complete[m] && s_chunk[2 * m].is == kAcknowledged && s_chunk[2 * m + 1].is == kAcknowledged ->
+     printf("send %d completes\n", m);
+     I3_a_complete_send_needs_no_resending =
+         TAKEN(2 * m) && TAKEN(2 * m + 1) && !COPY_WAITS_ON(0, m) && !COPY_WAITS_ON(1, m);
      assert(I3_a_complete_send_needs_no_resending);
-     s_complete[0] = 1
-  :: else
-  fi;
-  if
-  :: !s_complete[1] && s_chunk[2].is == kAcknowledged ->
-     printf("send 1 completes\n");
-     I3_a_complete_send_needs_no_resending = TAKEN(2) && NO_COPY_WAITS(1);
-     assert(I3_a_complete_send_needs_no_resending);
-     s_complete[1] = 1
+     s_complete[m] = 1
   :: else
   fi
+}
+
+inline complete_sends() {
+  complete_send(0);
+  complete_send(1)
 }
 
 inline acknowledge_next_frame(p) {
@@ -237,103 +244,113 @@ inline acknowledge_next_frame(p) {
          path[p].frame[path[p].acknowledged].chunk);
   s_chunk[path[p].frame[path[p].acknowledged].chunk].is = kAcknowledged;
 #ifdef ABSOLUTE_COUNTS
-  if
-  :: path[p].acknowledged < path[p].counted -> forget_frame(p, path[p].acknowledged)
-  :: else
-  fi;
-  path[p].acknowledged = path[p].acknowledged + 1
+  path[p].acknowledged++
 #else
   drop_first_frame(p)
 #endif
 }
 
-inline lose_unacknowledged_frames(p) {
+/* The first `had_landed` frames have landed, the others have not and never will. */
+inline resolve_outstanding(p) {
   for (i : 0 .. CHUNKS - 1) {
     if
-    :: path[p].acknowledged <= i && i < path[p].posted ->
-       path[p].frame[i].reused = s_complete[MESSAGE(path[p].frame[i].chunk)];
+    :: path[p].acknowledged <= i && i < path[p].posted && s_chunk[path[p].frame[i].chunk].is == kOutstanding ->
        if
-       :: s_chunk[path[p].frame[i].chunk].is == kOutstanding -> s_chunk[path[p].frame[i].chunk].is = kLost
+       :: i < had_landed -> s_chunk[path[p].frame[i].chunk].is = kAcknowledged
+#ifdef FORGETS_OUTSTANDING_CHUNKS
        :: else
+#else
+       :: else -> s_chunk[path[p].frame[i].chunk].is = kLost
+#endif
        fi
     :: else
-    fi
+    fi;
+    path[p].frame[i].reused = i < path[p].posted && s_complete[MESSAGE(path[p].frame[i].chunk)]
   }
 }
 
 inline sender_gives_up(p) {
-  printf("sender gives path %d.%d up, notice %d\n", p, path[p].s_incarnation, s_notices + 1);
-#ifdef DIRECT_ASKED
-  path[p].unresolved = path[p].unresolved || (path[p].s_state == kUp && path[p].acknowledged < path[p].posted);
-#else
-  if
-  :: path[p].s_state == kUp -> lose_unacknowledged_frames(p)
-  :: else
-  fi;
-#endif
-#ifndef ABSOLUTE_COUNTS
+  printf("sender gives path %d.%d up and fences it\n", p, path[p].s_incarnation);
+#ifdef RESEND_AT_ONCE
   if
   :: path[p].s_state == kUp ->
+     had_landed = 0;
+     resolve_outstanding(p);
      do
-     :: path[p].counted > 0 -> drop_first_frame(p)
+     :: path[p].counted > 0 && SAME_INCARNATION(p) -> drop_first_frame(p)
      :: else -> break
      od
   :: else
   fi;
+#else
+  path[p].unresolved = path[p].unresolved || (path[p].s_state == kUp && path[p].acknowledged < path[p].posted);
+#endif
+#ifdef RESOLVES_BEFORE_OWN_FENCE
+  path[p].s_fencing = path[p].s_state == kUp;
 #endif
   path[p].s_state = kDown;
   heal(p);
-  s_notice[s_notices].path = p;
-  s_notice[s_notices].incarnation = path[p].s_incarnation;
-#ifdef NOTICE_SENT_ONCE
-  s_notice[s_notices].over_incarnation = (path[1 - p].s_state == kUp -> path[1 - p].s_incarnation : 0);
-#endif
-  s_notices = s_notices + 1;
   forget_if_settled(p)
 }
 
-inline sender_processes_next_notice() {
-  n = r_notice[s_processed].path;
-  printf("sender processes notice %d, path %d.%d\n", s_processed + 1, n, r_notice[s_processed].incarnation);
-  if
-  :: path[n].s_state != kDown && path[n].s_incarnation == r_notice[s_processed].incarnation -> sender_gives_up(n)
-  :: else
-  fi;
-#ifdef DIRECT_ASKED
-  if
-  :: path[n].unresolved && path[n].frames_incarnation == r_notice[s_processed].incarnation ->
-     do
-     :: path[n].acknowledged < r_notice[s_processed].counted -> acknowledge_next_frame(n)
-     :: else -> break
-     od;
-     lose_unacknowledged_frames(n);
-     path[n].unresolved = 0;
-     forget_if_settled(n)
-  :: else
-  fi;
+#ifdef ACCOUNT_OF_OTHER_INCARNATION
+#define ACCOUNT(p) path[p].account
+#else
+#define ACCOUNT(p) (path[p].account_incarnation == path[p].frames_incarnation -> path[p].account : 0)
 #endif
-  r_notice[s_processed].path = 0;
-  r_notice[s_processed].incarnation = 0;
-  r_notice[s_processed].counted = 0;
-  s_processed = s_processed + 1
+
+/* The receiver's path-down: how far its fence reaches, and what had landed before. */
+inline sender_processes_path_down(p) {
+  printf("sender hears that path %d is dead through %d.%d\n", p, p, R_DEAD_THROUGH(p));
+#ifdef REVIVAL_AWAITS_NOTICES
+  path[p].s_heard = R_DEAD_THROUGH(p);
+#endif
+  if
+  :: path[p].s_state != kDown && path[p].s_incarnation <= R_DEAD_THROUGH(p) -> sender_gives_up(p)
+  :: else
+  fi;
+  if
+  :: path[p].unresolved && path[p].frames_incarnation <= R_DEAD_THROUGH(p) ->
+     had_landed = ACCOUNT(p);
+     printf("and that %d of its frames had landed\n", had_landed);
+     resolve_outstanding(p);
+     path[p].unresolved = 0;
+     forget_if_settled(p)
+  :: else
+  fi
 }
+
+#ifdef REVIVAL_AWAITS_NOTICES
+#define PATH_DOWN_IS_NEWS(p) (path[p].s_heard < R_DEAD_THROUGH(p))
+#define MAY_CALL(p) (path[p].s_heard >= path[p].s_incarnation)
+#else
+#define PATH_DOWN_IS_NEWS(p) (S_DEAD_THROUGH(p) < R_DEAD_THROUGH(p) || \
+                              (path[p].unresolved && path[p].frames_incarnation <= R_DEAD_THROUGH(p)))
+#if defined(NEVER_REVIVES)
+#define MAY_CALL(p) false
+#elif defined(RESOLVES_BEFORE_OWN_FENCE)
+#define MAY_CALL(p) (!path[p].s_fencing)
+#else
+#define MAY_CALL(p) true
+#endif
+#endif
+
+#ifdef ACCOUNT_SENT_ONCE
+#define FIRST_COPY_HEARD(p) (OPEN_TO_SENDER(1 - p) && \
+                             path[1 - p].r_incarnation == path[p].account_over_incarnation)
+#ifdef CROSSED_IS_CONFIRMED
+#define PATH_DOWN_IS_HEARD(p) (FIRST_COPY_HEARD(p) || (SENDER_HEARS_OF(p) && !path[p].crossed))
+#else
+#define PATH_DOWN_IS_HEARD(p) FIRST_COPY_HEARD(p)
+#endif
+#else
+#define PATH_DOWN_IS_HEARD(p) SENDER_HEARS_OF(p)
+#endif
 
 #ifdef ACK_ACROSS_INCARNATIONS
 #define ACK_OF(p) (path[p].older_counted + path[p].counted)
 #else
 #define ACK_OF(p) path[p].counted
-#endif
-
-#ifdef LATE_ACK_COUNTS
-#define ACK_IS_TAKEN(p) (path[p].frames_incarnation == path[p].r_incarnation)
-#else
-#define ACK_IS_TAKEN(p) (path[p].s_state == kUp && path[p].s_incarnation == path[p].r_incarnation)
-#endif
-
-#ifdef REVIVAL_AWAITS_NOTICES
-#define MAY_CALL(p) (r_processed == s_notices && s_processed == r_notices && path[p].r_state == kDown)
-#else
-#define MAY_CALL(p) true
 #endif
 
 #define POSTABLE(p, c) (path[p].s_state == kUp && MESSAGE(c) < s_credit && \
@@ -344,10 +361,8 @@ inline sender_processes_next_notice() {
 inline post(p, k) {
   printf("chunk %d is posted on path %d.%d, again: %d\n", k, p, path[p].s_incarnation, s_chunk[k].is == kLost);
   path[p].frame[path[p].posted].chunk = k;
-  path[p].frame[path[p].posted].resent = (s_chunk[k].is == kLost);
-  path[p].frame[path[p].posted].fence_sequence = (s_chunk[k].is == kLost -> s_notices : 0);
   path[p].frames_incarnation = path[p].s_incarnation;
-  path[p].posted = path[p].posted + 1;
+  path[p].posted++;
 #ifdef COMPLETE_AT_WRITE
   s_chunk[k].is = kAcknowledged;
   complete_sends()
@@ -356,60 +371,75 @@ inline post(p, k) {
 #endif
 }
 
+#define SENDER_DOUBTS(p) (IS_SILENT(p) || (SAME_INCARNATION(p) && path[p].r_state == kDown) || \
+                          path[p].r_floor >= path[p].s_incarnation)
+
+inline trust(p) {
+  printf("path %d.%d is up\n", p, path[p].s_incarnation);
+  forget_frames(p);
+  path[p].s_state = kUp
+}
+
 proctype SenderEnd(byte p) {
 end:
   do
   :: d_step { POSTABLE(p, 0) -> post(p, 0) }
   :: d_step { POSTABLE(p, 1) -> post(p, 1) }
   :: d_step { POSTABLE(p, 2) -> post(p, 2) }
+  :: d_step { POSTABLE(p, 3) -> post(p, 3) }
 
-  /* Every frame header has room for an acknowledgement of any path, so it is heard over whichever works. */
   :: d_step {
-       ACK_IS_TAKEN(p) && SENDER_HEARS && path[p].acknowledged < ACK_OF(p) &&
+       path[p].s_state == kUp && SENDER_HEARS_OVER(p) && path[p].acknowledged < ACK_OF(p) &&
        path[p].acknowledged < path[p].posted ->
        acknowledge_next_frame(p);
        complete_sends()
      }
 
-  /* Its own deadline, a bad completion or a closed socket. */
   :: d_step {
-       !FINISHED && path[p].s_state != kDown &&
-       (path[p].cut_forward || path[p].cut_backward ||
-        (path[p].r_incarnation == path[p].s_incarnation && path[p].r_state == kDown)) ->
-       sender_gives_up(p)
+       !FINISHED && PATH_DOWN_IS_NEWS(p) && PATH_DOWN_IS_HEARD(p) ->
+       sender_processes_path_down(p);
+       complete_sends()
      }
+
+  /* Silence for too long, a bad completion or a closed socket. */
+  :: d_step { !FINISHED && path[p].s_state != kDown && SENDER_DOUBTS(p) -> sender_gives_up(p) }
 
   :: d_step {
        !FINISHED && path[p].s_state == kDown && !path[p].dead && MAY_CALL(p) ->
        printf("sender calls on path %d.%d\n", p, path[p].s_incarnation + 1);
        path[p].s_state = kProbe;
-       path[p].s_incarnation = path[p].s_incarnation + 1
+       path[p].s_incarnation++;
+#ifdef DATA_BEFORE_ANSWER
+       if
+       :: !path[p].unresolved -> trust(p)
+       :: else
+       fi
+#endif
      }
-  /* The answer carries all notices of the receiver, so the old incarnation's final count is known. */
-  :: d_step {
-       !FINISHED && path[p].s_state == kProbe && HEARD_BY_SENDER(p) && !path[p].unresolved ->
-       printf("path %d.%d is up\n", p, path[p].s_incarnation);
-       path[p].s_state = kUp
-     }
+  :: d_step { !FINISHED && path[p].s_state == kProbe && SENDER_HEARS_OVER(p) && !path[p].unresolved -> trust(p) }
   od
 }
 
-proctype SenderHears() {
+#ifdef RESOLVES_BEFORE_OWN_FENCE
+proctype SenderFence(byte p) {
+end:
+  do
+  :: d_step { path[p].s_fencing -> path[p].s_fencing = 0; forget_if_settled(p) }
+  od
+}
+#endif
+
+proctype SenderCredit() {
 end:
   do
   :: d_step {
 #ifdef CREDIT_SENT_ONCE
-       s_credit < r_credit && HEARD_BY_SENDER(credit_path) && path[credit_path].r_incarnation == credit_incarnation ->
+       s_credit < r_credit && SENDER_HEARS_OVER(credit_path) && path[credit_path].r_incarnation == credit_incarnation ->
 #else
        s_credit < r_credit && SENDER_HEARS ->
 #endif
        printf("sender hears credit for %d messages\n", r_credit);
        s_credit = r_credit
-     }
-  :: d_step {
-       !FINISHED && s_processed < r_notices && SENDER_HEARS ->
-       sender_processes_next_notice();
-       complete_sends()
      }
   od
 }
@@ -417,41 +447,41 @@ end:
 /* ---- receiver ----------------------------------------------------------------------------------------- */
 
 inline receiver_fences(p) {
-  printf("receiver fences path %d.%d, notice %d\n", p, path[p].r_incarnation, r_notices + 1);
+  printf("receiver gives path %d.%d up and fences it; %d frames had landed\n", p, path[p].r_incarnation,
+         path[p].counted);
   path[p].r_state = kDown;
   if
-  :: path[p].s_incarnation == path[p].r_incarnation -> heal(p)
+  :: path[p].counted > 0 ->
+     path[p].account_incarnation = path[p].r_incarnation;
+     path[p].account = path[p].counted
   :: else
   fi;
-  r_notice[r_notices].path = p;
-  r_notice[r_notices].incarnation = path[p].r_incarnation;
-#ifdef DIRECT_ASKED
-  r_notice[r_notices].counted = path[p].counted;
+#ifdef ACCOUNT_SENT_ONCE
+  path[p].account_over_incarnation = (path[1 - p].r_state == kUp -> path[1 - p].r_incarnation : 0);
+  path[p].crossed = S_DEAD_THROUGH(p) >= path[p].r_incarnation;
 #endif
-  r_notices = r_notices + 1;
-#ifndef LATE_COMPLETION_COUNTS
+#if !defined(SKIPS_FENCE) && !defined(LATE_COMPLETION_COUNTS)
   path[p].landed = 0;
-#endif
   path[p].reading = 0;
   path[p].keeping = 0;
+#endif
+  if
+  :: SAME_INCARNATION(p) -> heal(p)
+  :: else
+  fi;
   forget_if_settled(p)
 }
 
-inline receiver_processes_next_notice() {
-#ifdef NOTICES_OUT_OF_ORDER
-  r_processed = s_notices - 1;
-#endif
-  n = s_notice[r_processed].path;
-  printf("receiver processes notice %d, path %d.%d\n", r_processed + 1, n, s_notice[r_processed].incarnation);
-#if !defined(NO_FENCE) && !defined(SENDER_FENCES_ALONE)
+inline receiver_processes_path_down(p) {
+  printf("receiver hears that path %d is dead through %d.%d\n", p, p, S_DEAD_THROUGH(p));
   if
-  :: path[n].r_state == kUp && path[n].r_incarnation == s_notice[r_processed].incarnation -> receiver_fences(n)
+  :: path[p].r_state == kUp && path[p].r_incarnation <= S_DEAD_THROUGH(p) -> receiver_fences(p)
   :: else
   fi;
-#endif
-  s_notice[r_processed].path = 0;
-  s_notice[r_processed].incarnation = 0;
-  r_processed = r_processed + 1
+  if
+  :: path[p].r_incarnation < S_DEAD_THROUGH(p) -> path[p].r_floor = S_DEAD_THROUGH(p); forget_if_settled(p)
+  :: else
+  fi
 }
 
 #ifdef NO_EPOCH
@@ -468,39 +498,33 @@ inline receiver_processes_next_notice() {
 
 inline set_bit(k) {
 #ifdef NO_BITMAP
-  r_bits = ((r_bits << 1) | 1) & 3  /* merely counts: one bit for each chunk that came */
+  r_bits = ((r_bits << 1) | 1) & ALL_BITS  /* merely counts: one bit for each chunk that came */
 #else
   r_bits = r_bits | (1 << PLACE(k))
 #endif
 }
 
-inline see_fence_sequence(seen) {
-  if
-  :: r_fence_sequence < seen -> r_fence_sequence = seen
-  :: else
-  fi
-}
-
-#if defined(NO_FENCE) || defined(NO_GATE) || defined(DIRECT_ASKED)
+/* The first design's gate, in its strongest form: no report while the sender has given up what is not fenced here. */
+#ifdef GATED
+#define GATE_IS_OPEN (S_DEAD_THROUGH(0) <= R_DEAD_THROUGH(0) && S_DEAD_THROUGH(1) <= R_DEAD_THROUGH(1))
+#else
 #define GATE_IS_OPEN true
-#else
-#define GATE_IS_OPEN (r_fence_sequence <= r_processed)
 #endif
 
-#ifdef NO_READING_GATE
-#define NOBODY_READS true
+#ifdef NO_FLOOR
+#define REFUSES(p) false
 #else
-#define NOBODY_READS (!path[0].keeping && !path[1].keeping)
+#define REFUSES(p) (path[p].s_incarnation <= path[p].r_floor)
 #endif
 
-/* The frame that the receiver takes next belongs to the incarnation that it has open. */
-#define FRAMES_ARE_MINE(p) (path[p].r_state == kUp && path[p].r_incarnation == path[p].frames_incarnation)
-#define ARRIVES(p) (path[p].s_incarnation != path[p].r_incarnation || !path[p].cut_forward)
+/* The frames are of the incarnation that the receiver has open. */
+#define FRAMES_ARE_MINE(p) (RECEIVER_IS_OPEN(p) && path[p].r_incarnation == path[p].frames_incarnation)
+#define ARRIVES(p) (!SAME_INCARNATION(p) || !path[p].cut_forward)
 #define NEXT_CHUNK(p) path[p].frame[path[p].counted].chunk
 
 inline count_frame(p) {
   path[p].counted++;
-#ifndef ABSOLUTE_COUNTS
+#ifdef RESEND_AT_ONCE
   if
   :: path[p].s_state != kUp || path[p].s_incarnation != path[p].frames_incarnation -> drop_first_frame(p)
   :: else
@@ -517,22 +541,23 @@ end:
        FRAMES_ARE_MINE(p) && ARRIVES(p) && !path[p].reading && path[p].counted < path[p].posted ->
        printf("header of chunk %d on path %d.%d\n", NEXT_CHUNK(p), p, path[p].r_incarnation);
        path[p].reading = 1;
-       if
-       :: IS_CURRENT(NEXT_CHUNK(p)) ->
-          path[p].keeping = IS_MISSING(NEXT_CHUNK(p));
-          see_fence_sequence(path[p].frame[path[p].counted].fence_sequence);
+       path[p].keeping = IS_CURRENT(NEXT_CHUNK(p)) && IS_MISSING(NEXT_CHUNK(p));
 #ifdef BIT_SET_AT_HEADER
-          set_bit(NEXT_CHUNK(p));
+       set_bit(NEXT_CHUNK(p))
 #endif
-       :: else
-       fi
      }
   :: d_step {
        FRAMES_ARE_MINE(p) && ARRIVES(p) && path[p].reading ->
        if
        :: path[p].keeping ->
           write_into_buffer(p, path[p].counted);
-          set_bit(NEXT_CHUNK(p))
+          set_bit(NEXT_CHUNK(p));
+#ifdef READERS_TURN_AWAY
+          if
+          :: path[1 - p].reading && NEXT_CHUNK(1 - p) == NEXT_CHUNK(p) -> path[1 - p].keeping = 0
+          :: else
+          fi
+#endif
        :: else
        fi;
        path[p].reading = 0;
@@ -544,15 +569,8 @@ end:
   /* The write, of which no software of this end knows; and then its completion being taken from the queue. */
   :: d_step {
        FRAMES_ARE_MINE(p) && ARRIVES(p) && path[p].landed < path[p].posted ->
-#ifdef DIRECT_PLACED
-       if
-       :: !path[p].frame[path[p].landed].resent -> write_into_buffer(p, path[p].landed)
-       :: else
-       fi;
-#else
        write_into_buffer(p, path[p].landed);
-#endif
-       path[p].landed = path[p].landed + 1
+       path[p].landed++
      }
   :: d_step {
 #ifdef LATE_COMPLETION_COUNTS
@@ -562,28 +580,16 @@ end:
 #endif
        printf("completion of chunk %d on path %d.%d\n", NEXT_CHUNK(p), p, path[p].r_incarnation);
        if
-       :: IS_CURRENT(NEXT_CHUNK(p)) ->
-          see_fence_sequence(path[p].frame[path[p].counted].fence_sequence);
-          if
-          :: IS_MISSING(NEXT_CHUNK(p)) ->
-#ifdef DIRECT_PLACED
-             if
-             :: path[p].frame[path[p].counted].resent -> write_into_buffer(p, path[p].counted)
-             :: else
-             fi;
-#endif
-             set_bit(NEXT_CHUNK(p))
-          :: else
-          fi
+       :: IS_CURRENT(NEXT_CHUNK(p)) && IS_MISSING(NEXT_CHUNK(p)) -> set_bit(NEXT_CHUNK(p))
        :: else
        fi;
        count_frame(p)
      }
 #endif
 
-  /* The hello of a higher incarnation says that all lower ones are given up. */
+  /* The call of a higher incarnation says that all lower ones are given up. */
   :: d_step {
-       !FINISHED && path[p].s_incarnation > path[p].r_incarnation && !path[p].cut_forward ->
+       !FINISHED && path[p].s_incarnation > path[p].r_incarnation && !REFUSES(p) && !path[p].cut_forward ->
        if
        :: path[p].r_state == kUp -> receiver_fences(p)
        :: else
@@ -595,30 +601,22 @@ end:
        path[p].older_counted = path[p].older_counted + path[p].counted;
 #endif
        path[p].landed = 0;
-       path[p].counted = 0
+       path[p].counted = 0;
+       path[p].reading = 0;
+       path[p].keeping = 0;
+       forget_if_settled(p)
+     }
+
+  :: d_step {
+       !FINISHED && R_DEAD_THROUGH(p) < S_DEAD_THROUGH(p) && RECEIVER_HEARS_OF(p) ->
+       receiver_processes_path_down(p)
      }
 
   :: d_step {
        !FINISHED && path[p].r_state == kUp &&
-       (path[p].cut_forward || path[p].cut_backward || path[p].s_state == kDown ||
-        path[p].s_incarnation > path[p].r_incarnation) ->
+       (IS_SILENT(p) || path[p].s_state == kDown || !SAME_INCARNATION(p)) ->
        receiver_fences(p)
      }
-  od
-}
-
-#ifdef NOTICE_SENT_ONCE
-#define NOTICE_OVER (1 - s_notice[r_processed].path)
-#define NOTICE_IS_HEARD (HEARD_BY_RECEIVER(NOTICE_OVER) && \
-                         path[NOTICE_OVER].r_incarnation == s_notice[r_processed].over_incarnation)
-#else
-#define NOTICE_IS_HEARD RECEIVER_HEARS
-#endif
-
-proctype ReceiverHears() {
-end:
-  do
-  :: d_step { !FINISHED && r_processed < s_notices && NOTICE_IS_HEARD -> receiver_processes_next_notice() }
   od
 }
 
@@ -627,14 +625,13 @@ proctype ReceiverApplication() {
 end:
   do
   :: d_step {
-       r_reported < MESSAGES && r_bits == ALL_BITS(r_reported) && GATE_IS_OPEN && NOBODY_READS ->
+       r_reported < MESSAGES && r_bits == ALL_BITS && GATE_IS_OPEN ->
        printf("message %d is reported\n", r_reported);
        I1_exactly_the_bytes_that_were_sent =
-           buffer[0].holds == 1 + r_reported && (r_reported == 1 || buffer[1].holds == 1 + r_reported);
+           buffer[0].holds == 1 + r_reported && buffer[1].holds == 1 + r_reported;
        assert(I1_exactly_the_bytes_that_were_sent);
-       r_reported = r_reported + 1;
+       r_reported++;
        r_bits = 0;
-       r_fence_sequence = 0;
        buffer[0].holds = kNothing;
        buffer[1].holds = kNothing;
 #ifdef CREDIT_SENT_ONCE
@@ -675,12 +672,15 @@ end:
        path[p].cut_forward = 1;
        path[p].cut_backward = 1
      }
-  /* For good. I4 asks for one path that works, or works again. */
+  /* I4 asks for one path that works, or works again; the other may be gone for good. */
   :: d_step {
        !FINISHED && path[p].s_state == kDown && !path[p].dead && !path[1 - p].dead ->
-       printf("path %d is dead\n", p);
+       printf("path %d will not come back\n", p);
        path[p].dead = 1
      }
+#ifdef ENDLESS_FLAPPING
+  :: d_step { path[p].s_state == kUp && path[p].r_state == kUp -> path[p].cut_forward = 1 - path[p].cut_forward }
+#endif
   od
 }
 
@@ -693,14 +693,12 @@ end:
 
 init {
   d_step {
-    path[0].s_state = kUp;
-    path[0].s_incarnation = 1;
-    path[0].r_state = kUp;
-    path[0].r_incarnation = 1;
-    path[1].s_state = kUp;
-    path[1].s_incarnation = 1;
-    path[1].r_state = kUp;
-    path[1].r_incarnation = 1;
+    for (i : 0 .. 1) {
+      path[i].s_state = kUp;
+      path[i].s_incarnation = 1;
+      path[i].r_state = kUp;
+      path[i].r_incarnation = 1
+    }
 #ifdef CREDIT_SENT_ONCE
     credit_incarnation = 1
 #endif
@@ -708,10 +706,13 @@ init {
   atomic {
     run SenderEnd(0);
     run SenderEnd(1);
-    run SenderHears();
+#ifdef RESOLVES_BEFORE_OWN_FENCE
+    run SenderFence(0);
+    run SenderFence(1);
+#endif
+    run SenderCredit();
     run ReceiverEnd(0);
     run ReceiverEnd(1);
-    run ReceiverHears();
     run ReceiverApplication();
     run Faults(0);
     run Faults(1);
