@@ -57,9 +57,17 @@ RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag
 Completion Link::test(RequestId request) {
   std::lock_guard lock(mutex_);
   Completion completion = endpoint_.take_completion(request);
-  if (completion.done) return completion;
-  progress_locked(steady_now());
-  return endpoint_.take_completion(request);
+  if (!completion.done) {
+    TimePoint now = steady_now();
+    progress_locked(now);
+    completion = endpoint_.take_completion(request);
+  }
+  // The caller may not come back for a while: the peer should not wait for the next tick to learn what has arrived.
+  if (completion.done && !endpoint_.has_pending_requests()) {
+    endpoint_.flush_feedback();
+    drive(steady_now());
+  }
+  return completion;
 }
 
 void Link::progress() {
@@ -76,7 +84,7 @@ void Link::progress_locked(TimePoint now) {
   } else {
     endpoint_.flush_feedback();
   }
-  if (now - last_tick_ >= kTick) {
+  if (now - last_tick_.load(std::memory_order_relaxed) >= kTick) {
     tick_locked(now);
   } else {
     drive(now);
@@ -84,17 +92,17 @@ void Link::progress_locked(TimePoint now) {
 }
 
 void Link::tick_locked(TimePoint now) {
-  last_tick_ = now;
+  last_tick_.store(now, std::memory_order_relaxed);
   backend_->tick(endpoint_, now);
   endpoint_.tick(now);
   drive(now);
 }
 
 void Link::housekeep() {
+  TimePoint now = steady_now();
+  if (now - last_tick_.load(std::memory_order_relaxed) < 2 * kTick) return;  // the caller's thread is at work
   std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;
-  TimePoint now = steady_now();
-  if (now - last_tick_ < kTick * 3 / 4) return;
   if (backend_->receive(endpoint_, now)) last_activity_ = now;
   tick_locked(now);
 }

@@ -66,7 +66,7 @@ class Link {
   multipath::Duration peer_timeout_;
   multipath::TimePoint last_poll_{};
   multipath::TimePoint last_activity_{};
-  multipath::TimePoint last_tick_{};
+  std::atomic<multipath::TimePoint> last_tick_{};  // read by the housekeeping thread without the lock
   multipath::TimePoint close_deadline_{};
   bool closing_ = false;
   Status error_;

@@ -88,6 +88,8 @@ class Endpoint {
   bool path_connected(PathId path, Incarnation incarnation, TimePoint now);
   void reconnect_failed(PathId path, TimePoint now);
   // The connection of a path broke, and the backend has fenced it already.
+  // The peer answered that it does not know this connection (any more).
+  void peer_forgot() { begin_end(Ending::kPeerClosed); }
   void path_lost(PathId path, Incarnation incarnation, LossReason reason, TimePoint now);
   void path_fenced(PathId path, TimePoint now);
   void path_blocked(PathId path) { paths_[index(path)].writable = false; }
@@ -244,6 +246,7 @@ class Endpoint {
   TimePoint heard_any_{};
   TimePoint last_tick_{};
   TimePoint blind_until_{};         // before this nobody looked: silence until then proves nothing
+  bool closing_ = false;             // close() was called
   std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
   bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
   Ending ending_ = Ending::kNone;

@@ -78,7 +78,13 @@ void Endpoint::reconnect_failed(PathId id, TimePoint now) {
 
 void Endpoint::path_lost(PathId id, Incarnation incarnation, LossReason reason, TimePoint now) {
   Path& path = paths_[index(id)];
-  if (path.connected && path.incarnation == incarnation) declare_bad(id, reason, true, now);
+  if (!path.connected || path.incarnation != incarnation) return;
+  if (closing_ && !(goodbye_mask_ & mask_of(id))) {
+    // Our goodbye is out; that the peer ends the path is its answer.
+    path.said_goodbye = true;
+    goodbye_seen_ = true;
+  }
+  declare_bad(id, reason, true, now);
 }
 
 void Endpoint::path_fenced(PathId id, TimePoint now) {
@@ -283,6 +289,7 @@ void Endpoint::consider_end() {
 }
 
 void Endpoint::close(TimePoint) {
+  closing_ = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
     if (paths_[i].connected) goodbye_mask_ |= mask_of(static_cast<PathId>(i));
   flush_feedback();

@@ -117,7 +117,10 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
       return false;
     }
     if (handshake.state() == HandshakeState::kFailed) {
-      (*log_)(LogLevel::kWarn, "a connection was turned away: " + handshake.status().message());
+      // Paths of a connection that was just closed here are no news; strangers and wrong secrets are.
+      bool expected = handshake.status().code() != StatusCode::kPermissionDenied;
+      (*log_)(expected ? LogLevel::kInfo : LogLevel::kWarn,
+              "a connection was turned away: " + handshake.status().message());
       // Half closed first, so that the words reach the peer before the connection goes.
       shutdown(guest.socket.fd(), SHUT_WR);
       return false;

@@ -45,6 +45,8 @@ class Dial {
   bool is_refused() const {
     return handshake_.refusal().has_value() || error_.code() == StatusCode::kPermissionDenied;
   }
+  // The peer's process is there and has no such connection.
+  bool is_forgotten() const { return handshake_.refusal() == RefusalCode::kUnknownConnection; }
 
  private:
   DialState fail(StatusCode code, const std::string& what);

@@ -210,6 +210,7 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
   }
   if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial->error().message());
   endpoint.reconnect_failed(path, now);
+  if (dial->is_forgotten()) endpoint.peer_forgot();
 }
 
 void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
