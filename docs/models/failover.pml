@@ -1,14 +1,16 @@
-/* Failover and fence of one connection, one direction, over two paths: the protocol of transport/multipath as Endpoint
- * has it. README.md says what stands for what.
+/* Failover and fence of one connection, one direction, over two paths: the protocol of transport/multipath as
+ * Endpoint has it. README.md says what stands for what.
  *
  * One of these must be given, how bytes get into a receive buffer:
  *   -DFRAMED   the receiver judges a frame's header and then reads the payload straight into place (TCP)
- *   -DDIRECT   the sender's NIC writes into place and asks nobody; the receiver finds the completion later (verbs)
- * -DFAULTS=n bounds the failures of a run. Every other -D is a planted fault or another design; `check` lists them.
+ *   -DDIRECT   the sender's NIC writes into place and asks nobody; the receiver finds the completion later
+ *              (verbs)
+ * -DFAULTS=n bounds the failures of a run. Every other -D is a planted fault or another design; `check` lists
+ * them.
  *
- * Every step is one d_step of one end, and none leads back to an earlier state: all runs end, and I4 is a check of
- * where they end. No fairness is assumed. Control frames have no state of their own: what an end says only grows, is
- * repeated until it is confirmed, and is heard at any time while a path is open for it.
+ * Every step is one d_step of one end, and none leads back to an earlier state: all runs end, and I4 is a check
+ * of where they end. No fairness is assumed. Control frames have no state of their own: what an end says only
+ * grows, is repeated until it is confirmed, and is heard at any time while a path is open for it.
  */
 #ifndef FAULTS
 #define FAULTS 2
@@ -20,7 +22,8 @@
 #define ABSOLUTE_COUNTS
 #endif
 
-/* Two messages of two chunks: 0 and 1, 2 and 3. Both are received into the same slot and buffer, one after the other. */
+/* Two messages of two chunks: 0 and 1, 2 and 3. Both are received into the same slot and buffer, one after
+ * the other. */
 #define MESSAGES 2
 #define CHUNKS 4
 #define MESSAGE(c) ((c) >> 1)
@@ -38,8 +41,8 @@
 #define kOutstanding 2
 #define kAcknowledged 3
 
-/* What lies in a place of the receive buffer: nothing of this message, a message's own bytes (1 + message), or
- * bytes of a send buffer that its owner had reused. */
+/* What lies in a place of the receive buffer: nothing of this message, a message's own bytes (1 + message),
+ * or bytes of a send buffer that its owner had reused. */
 #define kNothing 0
 #define kReused 3
 
@@ -114,9 +117,10 @@ unsigned credit_incarnation : 3;
 #define R_DEAD_THROUGH(p) (path[p].r_floor >= path[p].r_incarnation -> path[p].r_floor : \
                            (path[p].r_state == kDown -> path[p].r_incarnation : path[p].r_incarnation - 1))
 
-/* Over which paths control frames are heard. What a frame makes known without an answer (credit, an acknowledgement)
- * may as well be heard before the speaker fences the path and acted on later. A path-down acts when it is heard, and
- * may be heard after the speaker has fenced the path that it came over, unless it tells of that very fence. */
+/* Over which paths control frames are heard. What a frame makes known without an answer (credit, an
+ * acknowledgement) may as well be heard before the speaker fences the path and acted on later. A path-down
+ * acts when it is heard, and may be heard after the speaker has fenced the path that it came over, unless it
+ * tells of that very fence. */
 #define SAME_INCARNATION(x) (path[x].s_incarnation == path[x].r_incarnation)
 #define OPEN_TO_SENDER(x) (path[x].s_state != kDown && SAME_INCARNATION(x) && !path[x].cut_backward)
 #define OPEN_TO_RECEIVER(x) (path[x].r_state == kUp && SAME_INCARNATION(x) && !path[x].cut_forward)
@@ -152,7 +156,8 @@ hidden byte had_landed;
 #define CHUNK_OF(p, nth) path[p].frame[nth].chunk
 #define LANDS_REUSED(p, nth) (READ_LATE(p) -> s_complete[MESSAGE(CHUNK_OF(p, nth))] : path[p].frame[nth].reused)
 
-/* Only the message that the slot is posted with may be written: none that was reported, none before its credit. */
+/* Only the message that the slot is posted with may be written: none that was reported, none before its
+ * credit. */
 inline write_into_buffer(p, nth) {
   printf("chunk %d lands from path %d.%d, its send buffer was reused: %d\n", CHUNK_OF(p, nth), p,
          path[p].r_incarnation, LANDS_REUSED(p, nth));
@@ -175,7 +180,8 @@ inline forget_frames(p) {
   }
 }
 
-/* A frame that each end has done with leaves the list, and what is counted from the list's start shrinks with it. */
+/* A frame that each end has done with leaves the list, and what is counted from the list's start shrinks with
+ * it. */
 inline drop_first_frame(p) {
   for (i : 0 .. CHUNKS - 2) {
     path[p].frame[i].chunk = path[p].frame[i + 1].chunk;
@@ -207,8 +213,8 @@ inline forget_if_settled(p) {
   fi
 }
 
-/* A cut says that nothing arrives for ever. Once an end has fenced the path, the other finds out, and what was under
- * way may as well come late. */
+/* A cut says that nothing arrives for ever. Once an end has fenced the path, the other finds out, and what
+ * was under way may as well come late. */
 inline heal(p) {
   path[p].cut_forward = 0;
   path[p].cut_backward = 0
@@ -434,7 +440,8 @@ end:
   do
   :: d_step {
 #ifdef CREDIT_SENT_ONCE
-       s_credit < r_credit && SENDER_HEARS_OVER(credit_path) && path[credit_path].r_incarnation == credit_incarnation ->
+       s_credit < r_credit && SENDER_HEARS_OVER(credit_path) &&
+       path[credit_path].r_incarnation == credit_incarnation ->
 #else
        s_credit < r_credit && SENDER_HEARS ->
 #endif
@@ -504,7 +511,8 @@ inline set_bit(k) {
 #endif
 }
 
-/* The first design's gate, in its strongest form: no report while the sender has given up what is not fenced here. */
+/* The first design's gate, in its strongest form: no report while the sender has given up what is not fenced
+ * here. */
 #ifdef GATED
 #define GATE_IS_OPEN (S_DEAD_THROUGH(0) <= R_DEAD_THROUGH(0) && S_DEAD_THROUGH(1) <= R_DEAD_THROUGH(1))
 #else
@@ -536,7 +544,8 @@ proctype ReceiverEnd(byte p) {
 end:
   do
 #ifdef FRAMED
-  /* The header is judged once; its payload may come long after it, even from a sender that stopped in between. */
+  /* The header is judged once; its payload may come long after it, even from a sender that stopped in
+   * between. */
   :: d_step {
        FRAMES_ARE_MINE(p) && ARRIVES(p) && !path[p].reading && path[p].counted < path[p].posted ->
        printf("header of chunk %d on path %d.%d\n", NEXT_CHUNK(p), p, path[p].r_incarnation);
