@@ -116,8 +116,7 @@ void Fabric::housekeep() {
     wake_.wait_for(lock, kTick, [this] { return stopping_; });
     if (links_changed_) {
       links_changed_ = false;
-      links.clear();
-      for (auto& [id, link] : links_) links.push_back(link);
+      links = links_;
     }
     lock.unlock();
     step_acceptor();
@@ -130,7 +129,8 @@ void Fabric::housekeep() {
     lock.lock();
     bool any = std::erase_if(closing_, [this](const std::shared_ptr<TcpLink>& link) {
       if (!link->link.finished()) return false;
-      links_.erase(link->id);
+      if (!link->connects) accepted_.erase(link->id);
+      std::erase(links_, link);
       links_changed_ = true;
       return true;
     });
@@ -149,7 +149,7 @@ std::string Fabric::statistics_json() const {
   {
     std::lock_guard lock(mutex_);
     connections.assign(closed_statistics_.begin(), closed_statistics_.end());
-    for (auto& [id, link] : links_)
+    for (auto& link : links_)
       if (std::find(closing_.begin(), closing_.end(), link) == closing_.end()) open.push_back(link);
   }
   for (auto& link : open) connections.push_back({link->link.statistics(), true});
@@ -216,9 +216,10 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
   endpoint.path_timeout = config_.path_timeout;
   auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
                                                     parameters.payload_checksum, config_.peer_timeout, log_);
-  auto link = std::make_shared<TcpLink>(id, endpoint, std::move(backend), log_);
+  auto link = std::make_shared<TcpLink>(id, connects, endpoint, std::move(backend), log_);
   std::lock_guard lock(mutex_);
-  links_[id] = link;
+  links_.push_back(link);
+  if (!connects) accepted_[id] = link;
   links_changed_ = true;
   return link;
 }
@@ -240,8 +241,8 @@ tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
   std::shared_ptr<TcpLink> link;
   {
     std::lock_guard lock(mutex_);
-    auto known = links_.find(hello.connection_id);
-    if (known != links_.end()) {
+    auto known = accepted_.find(hello.connection_id);
+    if (known != accepted_.end()) {
       link = known->second;
     } else if (hello.purpose != tcp::PathPurpose::kFirstPath) {
       verdict.code = tcp::RefusalCode::kUnknownConnection;
@@ -277,8 +278,8 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
   bool fresh = false;
   {
     std::lock_guard lock(mutex_);
-    auto known = links_.find(hello.connection_id);
-    if (known != links_.end()) link = known->second;
+    auto known = accepted_.find(hello.connection_id);
+    if (known != accepted_.end()) link = known->second;
   }
   if (!link) {
     tcp::LinkParameters parameters = judge(hello).parameters;

@@ -28,13 +28,13 @@ namespace weft {
 inline constexpr std::uint16_t kPlanesOption = 1;
 
 struct TcpLink {
-  TcpLink(tcp::ConnectionId name, const multipath::EndpointConfig& config,
+  TcpLink(tcp::ConnectionId name, bool dials, const multipath::EndpointConfig& config,
           std::unique_ptr<tcp::LinkBackend> tcp, std::shared_ptr<const engine::Log> log)
-      : id(name),
-        backend(tcp.get()),
+      : id(name), connects(dials), backend(tcp.get()),
         paths(config.path_planes.size()),
         link(config, std::move(tcp), std::move(log)) {}
   const tcp::ConnectionId id;
+  const bool connects;
   tcp::LinkBackend* const backend;  // owned by `link`; used under its lock
   const std::size_t paths;
   engine::Link link;
@@ -63,6 +63,7 @@ class Fabric final : public tcp::AcceptVisitor {
   void step_acceptor();
 
   // Links.
+  // `connects`: this end dials; the other is found by who knocks.
   std::shared_ptr<TcpLink> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
                                      std::size_t planes, std::vector<tcp::PathRoute> routes,
                                      const tcp::DialSettings& dialing, const tcp::LinkParameters& parameters);
@@ -91,7 +92,9 @@ class Fabric final : public tcp::AcceptVisitor {
 
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::deque<std::shared_ptr<TcpLink>>> listeners_;
-  std::map<tcp::ConnectionId, std::shared_ptr<TcpLink>> links_;
+  LinkList links_;  // all, those that are being closed included
+  // Those at whose accepting end we are, to be found by who knocks. Both ends may be in this process, under one id.
+  std::map<tcp::ConnectionId, std::shared_ptr<TcpLink>> accepted_;
   LinkList closing_;
   std::deque<engine::NamedConnection> closed_statistics_;
   bool links_changed_ = false;
