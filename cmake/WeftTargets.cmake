@@ -64,9 +64,18 @@ endfunction()
 # binary, one ctest entry. The binary's own filter splits it further by hand.
 function(weft_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
+  if(NOT TARGET weft_test_headers)
+    # GoogleTest's headers cost more to compile than most tests: once is enough.
+    file(WRITE "${PROJECT_BINARY_DIR}/weft_test_headers.cc" "int main() {}\n")
+    add_executable(weft_test_headers "${PROJECT_BINARY_DIR}/weft_test_headers.cc")  # as the tests: -fPIE
+    weft_settings(weft_test_headers)
+    target_link_libraries(weft_test_headers PRIVATE GTest::gmock)
+    target_precompile_headers(weft_test_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h> <string> <vector>)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   weft_settings(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM weft_test_headers)
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
