@@ -62,6 +62,7 @@ class EndpointPair {
   void cut(PathId path) { cut_[index(path)] = true; }
   void restore(PathId path) { cut_[index(path)] = false; }
   bool hold_fences = false;
+  Duration tick = std::chrono::milliseconds(1);
   void release_fences(int which) {
     for (std::size_t i = 0; i < paths_; ++i) {
       if (!ends_[which].fence_held[i]) continue;
@@ -92,7 +93,7 @@ class EndpointPair {
   }
   void advance(Duration duration) {
     for (TimePoint until = now_ + duration; now_ < until;) {
-      now_ += std::chrono::milliseconds(1);
+      now_ += tick;
       for (End& end : ends_) end.endpoint.tick(now_);
       settle();
     }

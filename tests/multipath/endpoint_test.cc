@@ -268,6 +268,28 @@ TEST(Endpoint, ConnectionsWithoutFramesDoNotPutOffTheDeadline) {
   EXPECT_EQ(pair.b().take_completion(receive).status, StatusCode::kPeerLost);
 }
 
+// Whatever the tick: shorter than a quarter of the path timeout, or always late.
+TEST(Endpoint, ASilentPathIsFoundAtAnyTick) {
+  for (Duration path_timeout : {Duration(2ms), Duration(15ms)}) {
+    for (Duration tick : {Duration(1ms), Duration(10ms)}) {
+      EndpointConfig config = EndpointPair::small_config(2);
+      config.path_timeout = path_timeout;
+      EndpointPair pair(config);
+      pair.tick = tick;
+      pair.connect_all();
+      auto sent = pattern(20000);
+      std::vector<std::byte> got(sent.size());
+      RequestId receive = pair.b().post_receive(pair.now(), got.data(), got.size(), 1);
+      pair.settle();
+      pair.cut(PathId{0});
+      RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+      pair.advance(400ms);
+      EXPECT_TRUE(pair.b().take_completion(receive).done);
+      EXPECT_TRUE(pair.a().take_completion(send).done);
+    }
+  }
+}
+
 TEST(Endpoint, SmallChunksTellThePathsRateToo) {
   EndpointPair pair(EndpointPair::small_config(1));
   pair.connect_all();

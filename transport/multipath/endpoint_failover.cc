@@ -16,6 +16,7 @@ constexpr std::uint64_t mask_of(PathId path) {
 constexpr Duration kProbeInterval = std::chrono::milliseconds(2);
 constexpr Duration kRepeatInterval = std::chrono::milliseconds(20);
 constexpr Duration kRttUnknownLimit = std::chrono::milliseconds(100);
+constexpr Duration kLongPause = std::chrono::milliseconds(4);  // between two ticks
 constexpr Duration kProvenGood = std::chrono::seconds(1);
 
 bool landed(std::uint32_t sequence, std::uint32_t in_order, std::uint64_t beyond) {
@@ -442,7 +443,9 @@ void Endpoint::repeat_control(TimePoint now) {
 
 void Endpoint::tick(TimePoint now) {
   if (ending_ != Ending::kNone) return;
-  if (now - last_tick_ > config_.path_timeout / 4) blind_until_ = now;
+  // Not again too soon: a process whose every tick is late must still come to a judgement.
+  bool paused = now - last_tick_ > std::max(config_.path_timeout / 4, kLongPause);
+  if (paused && now - blind_until_ > config_.peer_timeout / 2) blind_until_ = now;
   last_tick_ = now;
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;

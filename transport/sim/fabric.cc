@@ -93,8 +93,6 @@ void Fabric::depart(FrameIndex index, Duration transfer) {
     account_.departs(frame.from, frame.number, frame.source, frame.offset, frame.length, frame.path);
     frame.payload.assign(frame.source, frame.source + frame.length);
   }
-  Link& link = links_[frame.from][frame.path];
-  link.progressed = true;
   double loss = setup_.loss + (frame.is_data ? 0 : setup_.control_loss);
   if (!is_reliable() && random_.chance(loss)) return release(index);
   bool again = setup_.kind == PathKind::kDatagram && random_.chance(setup_.duplication);

@@ -83,6 +83,8 @@ class Fabric : public Actor {
   bool works(std::size_t path) const { return is_up(0, path) && is_up(1, path); }
   bool is_up(int direction, std::size_t path) const { return links_[direction][path].outages == 0; }
 
+  // The peer's kernel took a frame of this path: the sender's kernel hears of it.
+  void note_progress(FrameIndex frame) { links_[frames_[frame].from][frames_[frame].path].progressed = true; }
   // Bytes of this path moved since the last time that this was asked.
   bool take_progress(int from, std::size_t path);
 

@@ -109,6 +109,8 @@ void Host::frame_begins(FrameIndex index) {
 
 void Host::frame_arrives(FrameIndex index) {
   if (fabric_.is_direct() && !direct_landing(index)) return;
+  const WireFrame& frame = fabric_.frame(index);
+  if (!gone_ && sides_[frame.path].attached == frame.incarnation) fabric_.note_progress(index);
   take({InputKind::kArrives, fabric_.frame(index).path, 0, index, false});
 }
 

@@ -32,7 +32,7 @@ FabricSetup draw_fabric(Random& random) {
   if (random.chance(0.7)) fabric.jitter = Duration(random.scaled(500'000));
   if (fabric.kind == PathKind::kDatagram) {
     if (random.chance(0.7)) fabric.loss = random.unit() * random.unit() * 0.03;
-    if (random.chance(0.3)) fabric.control_loss = random.unit() * random.unit() * 0.4;
+    if (random.chance(0.5)) fabric.control_loss = random.unit() * 0.2;
     if (random.chance(0.7)) fabric.duplication = random.unit() * 0.1;
   }
   if (random.chance(0.3)) {
@@ -171,6 +171,7 @@ Scenario draw_scenario(std::uint64_t seed) {
   while (scenario.traffic.largest_bytes * scenario.traffic.messages / scenario.chunk_bytes > 8000)
     scenario.chunk_bytes *= 2;
   if (random.chance(0.2)) scenario.path_timeout = random.duration(milliseconds(2), milliseconds(100));
+  if (random.chance(0.15)) scenario.tick = random.duration(microseconds(200), milliseconds(12));
   scenario.flush_when_idle = random.chance(0.8);
   scenario.progress_hints = random.chance(0.7);
   std::size_t paths = scenario.fabric.paths();
