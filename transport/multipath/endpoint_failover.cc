@@ -63,7 +63,7 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   // that carries nothing back. The first one is the beginning of time.
   if (heard_any_ == TimePoint{}) heard_any_ = now;
   for (Path& any : paths_)
-    if (any.down.to_tell) any.down.to_send = true;
+    if (any.down.to_tell && !planted(Bug::kNeverRepeatsPathDown)) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
     if (paths_[i].down.to_send) down_mask_ |= mask_of(static_cast<PathId>(i));
   consider_trust(id, now);

@@ -35,7 +35,9 @@ double finish_ns(const Path& path, double rate, std::uint64_t bytes) {
 bool has_room(const Path& path, std::uint64_t bytes) {
   if (!path.usable() || !path.writable || path.in_flight_frames() >= kPathWindowFrames) return false;
   if (path.in_flight_frames() < kMinChunksInFlight) return true;
-  double cap = path.rate.bytes_per_ns() * (base_delay_ns(path) + kSlackNs);
+  // Twice the product, as BBR's window has it: with just the product the measured rate could never exceed
+  // what the window had allowed before.
+  double cap = path.rate.bytes_per_ns() * (2 * base_delay_ns(path) + kSlackNs);
   return static_cast<double>(path.bytes_in_flight + bytes) <= cap;
 }
 

@@ -160,6 +160,10 @@ void Simulation::judge_deadline() {
                   static_cast<double>(scenario_.traffic.send_depth);
   Duration transfer(static_cast<std::int64_t>(4 * window / slowest));
   Duration bound = std::chrono::milliseconds(3000) + revival_limit(scenario_) + transfer;
+  // Every loss costs its path, and the time until the loss is certain and the path is back.
+  double losses = (window / static_cast<double>(scenario_.chunk_bytes) + 10) *
+                  (scenario_.fabric.loss + scenario_.fabric.control_loss);
+  bound += Duration(static_cast<std::int64_t>(losses * 4e9));
   if (clock_.now() - std::max(works_since, waits_since) > bound)
     account_.violation("I4: a message waits although a path works: " + traffic_.describe_pending() +
                        path_words());
