@@ -63,8 +63,7 @@ bool Patience::idle_round_ends() {
 }
 
 void Patience::expired(const std::string& what) const {
-  throw Failure(
-      fmt::format("nothing moved for {:.1f} s while waiting for {}", limit_.count() / 1000.0, what));
+  throw Hang(fmt::format("nothing moved for {:.1f} s while waiting for {}", limit_.count() / 1000.0, what));
 }
 
 }  // namespace weft::bench::conform

@@ -20,6 +20,12 @@ class Failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The plugin does nothing any more.
+class Hang : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 // The plugin does not offer what the check is about; the text says what.
 class Skip : public std::runtime_error {
  public:
@@ -87,7 +93,7 @@ class Patience {
     since_ = std::chrono::steady_clock::now();
     idle_rounds_ = 0;
   }
-  // Throws Failure when nothing has moved for the context's patience; `describe` says what is waited for.
+  // Throws Hang when nothing has moved for the context's patience; `describe` says what is waited for.
   template <class Describe>
   void wait(Describe describe) {
     if (idle_round_ends()) expired(describe());

@@ -29,6 +29,7 @@ using Work = std::function<std::string(CheckContext&)>;
 
 struct Outcome {
   Verdict verdict = Verdict::kFail;
+  bool hung = false;
   std::string text;
   std::string output;
   double seconds = 0;
@@ -53,6 +54,8 @@ struct Outcome {
     answer = "P" + text;
   } catch (const Skip& skip) {
     answer = std::string("S") + skip.what();
+  } catch (const Hang& hang) {
+    answer = std::string("H") + hang.what();
   } catch (const std::exception& error) {
     answer = std::string("F") + error.what();
   }
@@ -137,6 +140,7 @@ Outcome run_in_child(const SuiteOptions& options, int timeout_s, const Work& wor
   outcome.seconds = static_cast<double>(Blackbox::now_ns() - started_ns) / 1e9;
   close(answer[0]);
 
+  outcome.hung = stopped || (!said.empty() && said[0] == 'H');
   if (stopped) {
     outcome.text = with_last_step(*stopped);
   } else if (said.empty()) {
@@ -235,7 +239,13 @@ PluginFacts learn_facts(const SuiteOptions& options) {
 
 std::vector<CheckResult> run_suite(const std::vector<Check>& checks, const SuiteOptions& options,
                                    const std::function<void(const CheckResult&)>& finished) {
+  // A plugin that hangs in one place tends to hang in many, and its user waits for each. After a few, be
+  // shorter.
+  constexpr int kHangsWithFullPatience = 5;
+  constexpr int kLessPatience = 4;
   std::vector<CheckResult> results;
+  SuiteOptions current = options;
+  int hangs = 0;
   std::unordered_set<std::string> unusable;  // failed, or not run because of another that failed
   for (const Check& check : checks) {
     if (!selected(check.name, options.filter)) continue;
@@ -249,7 +259,7 @@ std::vector<CheckResult> run_suite(const std::vector<Check>& checks, const Suite
       // A longer patience is asked for on slow machines, where everything takes longer.
       const int timeout_s = std::max<int>(
           check.timeout_s, static_cast<int>(options.context.patience.count() * check.timeout_s / 10000));
-      Outcome outcome = run_in_child(options, timeout_s, [&](CheckContext& context) {
+      Outcome outcome = run_in_child(current, timeout_s, [&](CheckContext& context) {
         check.run(context);
         return context.remark;
       });
@@ -257,6 +267,7 @@ std::vector<CheckResult> run_suite(const std::vector<Check>& checks, const Suite
       result.detail = std::move(outcome.text);
       result.output = std::move(outcome.output);
       result.seconds = outcome.seconds;
+      if (outcome.hung && ++hangs == kHangsWithFullPatience) current.context.patience /= kLessPatience;
     }
     if (blocked || result.verdict == Verdict::kFail) unusable.insert(check.name);
     finished(result);

@@ -50,6 +50,10 @@ struct Planted {
   std::vector<const char*> caught_by;  // each of them must fail
 };
 
+std::ostream& operator<<(std::ostream& out, const Planted& planted) {
+  return out << planted.fault;
+}
+
 const Planted kPlanted[] = {
     {"kBlockingAccept", {"accept_returns_without_peer"}},
     {"kBlockingConnect", {"connect_returns_without_accept"}},
@@ -108,13 +112,15 @@ TEST(ConformSuite, GoodPluginPassesInEveryVersion) {
 class PlantedFault : public ::testing::TestWithParam<Planted> {};
 
 TEST_P(PlantedFault, IsCaughtByItsCheckEveryTime) {
+  if (std::string(GetParam().fault) == "kLeaksMemory" && WEFT_SANITIZED) {
+    GTEST_SKIP() << "the heap cannot be measured through a sanitizer's allocator";
+  }
   std::string filter = "connect_and_transfer";
   for (const char* check : GetParam().caught_by) filter += std::string(",") + check;
   for (int round = 0; round < 2; ++round) {
     const SuiteRun run = run_conform({plugin(GetParam().fault), "--patience", "2.5", "--filter", filter});
     EXPECT_EQ(run.exit_code, 1);
     for (const char* check : GetParam().caught_by) {
-      if (std::string(check) == "leak_memory" && WEFT_SANITIZED) continue;
       EXPECT_EQ(run.verdicts.at(check), "fail") << check << "\n" << run.report.dump(1);
     }
     // One check's failure is no reason for another's: where the fault leaves plain traffic alone, that
