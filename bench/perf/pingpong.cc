@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "algorithms/host/patience.h"
 #include "bench/perf/pattern.h"
@@ -27,8 +29,9 @@ class Pingpong {
         options_(options),
         out_(job.rank() == 0 ? out : nullptr),
         progress_(job.terminal()),
-        ping_(options.max_bytes),
-        pong_(options.max_bytes) {}
+        ping_(options.max_bytes) {
+    for (auto& buffer : pong_) buffer.resize(options.max_bytes);
+  }
 
   Result<std::vector<PingpongRow>> run() {
     if (job_.size() != 2) {
@@ -63,45 +66,49 @@ class Pingpong {
     std::fflush(out_);
   }
 
-  // Waits for both requests of a turn. Nobody else uses this connection, so the receive is asked for first:
-  // it is what the other end waits for.
-  Status wait_for(RequestId receive, RequestId send) {
-    for (RequestId request : {receive, send}) {
-      if (request == RequestId::kNone) continue;
-      Completion completion;
-      algorithms::host::Patience patience;
-      while (!(completion = connection_->test(request)).done) patience.wait();
-      if (completion.status != StatusCode::kOk) return connection_->error();
-    }
-    return Status::ok();
+  Status wait_for(RequestId request) {
+    if (request == RequestId::kNone) return Status::ok();
+    Completion completion;
+    algorithms::host::Patience patience;
+    while (!(completion = connection_->test(request)).done) patience.wait();
+    return completion.status == StatusCode::kOk ? Status::ok() : connection_->error();
   }
 
-  // One round trip as rank 0 sees it; at rank 1, one as seen from there.
-  Status round_trip(std::size_t bytes) {
-    const RequestId receive = connection_->post_receive(pong_.data(), bytes, kTag);
-    if (job_.rank() == 0) {
-      const RequestId send = connection_->post_send(ping_.data(), bytes, kTag);
-      return wait_for(receive, send);
+  // `turns` round trips, with the time of each as rank 0 sees it. As programs that care for latency do, the
+  // next receive is posted before the answer goes out, and a send is waited for only when its buffer is
+  // needed again: its acknowledgement comes with the answer.
+  Status turns(int count, std::size_t bytes, double* times_us) {
+    RequestId receive = connection_->post_receive(pong_[0].data(), bytes, kTag);
+    RequestId send = RequestId::kNone;
+    for (int turn = 0; turn < count; ++turn) {
+      const auto start = Clock::now();
+      std::vector<std::byte>& arriving = pong_[turn % 2];
+      if (job_.rank() == 0) {
+        if (Status status = wait_for(std::exchange(send, RequestId::kNone)); !status) return status;
+        send = connection_->post_send(ping_.data(), bytes, kTag);
+      }
+      if (Status status = wait_for(receive); !status) return status;
+      if (turn + 1 < count) receive = connection_->post_receive(pong_[(turn + 1) % 2].data(), bytes, kTag);
+      if (job_.rank() == 1) {
+        if (Status status = wait_for(std::exchange(send, RequestId::kNone)); !status) return status;
+        send = connection_->post_send(arriving.data(), bytes, kTag);
+      }
+      if (times_us == nullptr) continue;
+      times_us[turn] = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+      progress_.show("pingpong, " + format_size(bytes), turn, count);
     }
-    if (Status status = wait_for(receive, RequestId::kNone); !status) return status;
-    return wait_for(RequestId::kNone, connection_->post_send(pong_.data(), bytes, kTag));
+    return wait_for(send);
   }
 
   Result<PingpongRow> measure(std::size_t bytes) {
     const std::uint64_t repetition = ++repetition_;
     fill_bits(ping_.data(), bytes, DataType::kUint8, repetition, 0, 0);
     if (Status status = job_.communicator().barrier(); !status) return status;
-    for (int i = 0; i < options_.warmup_iterations; ++i) {
-      if (Status status = round_trip(bytes); !status) return status;
+    if (options_.warmup_iterations > 0) {
+      if (Status status = turns(options_.warmup_iterations, bytes, nullptr); !status) return status;
     }
     std::vector<double> times_us(static_cast<std::size_t>(options_.iterations));
-    for (int i = 0; i < options_.iterations; ++i) {
-      progress_.show("pingpong, " + format_size(bytes), i, options_.iterations);
-      const auto start = Clock::now();
-      if (Status status = round_trip(bytes); !status) return status;
-      times_us[static_cast<std::size_t>(i)] =
-          std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-    }
+    if (Status status = turns(options_.iterations, bytes, times_us.data()); !status) return status;
     PingpongRow row;
     row.bytes = bytes;
     row.iterations = options_.iterations;
@@ -112,8 +119,8 @@ class Pingpong {
     row.p99_us = times_us[(times_us.size() * 99 + 99) / 100 - 1];
     // Rank 1 sends back what it got: what comes home must be what was sent.
     if (options_.checks > 0) {
-      row.wrong_bytes = static_cast<std::int64_t>(
-          count_wrong_bits(pong_.data(), bytes, DataType::kUint8, repetition, 0, 0));
+      row.wrong_bytes = static_cast<std::int64_t>(count_wrong_bits(
+          pong_[(options_.iterations + 1) % 2].data(), bytes, DataType::kUint8, repetition, 0, 0));
     }
     return row;
   }
@@ -122,7 +129,8 @@ class Pingpong {
   const PerfOptions& options_;
   std::FILE* out_;
   Progress progress_;
-  std::vector<std::byte> ping_, pong_;
+  std::vector<std::byte> ping_;
+  std::array<std::vector<std::byte>, 2> pong_;
   Connection* connection_ = nullptr;
   std::uint64_t repetition_ = 0;
 };

@@ -86,7 +86,7 @@ TEST_F(Lifecycle, TheBannerIsOneLine) {
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines[0].subsystems, kLogInit | kLogNet);
   for (const char* part : {"ABI v12", "2 planes", "eth0 10.0.0.1 (25000 Mb/s)", "eth1 10.0.1.1", "4 paths",
-                           "16", "32 requests x 8", "2000 ms"}) {
+                           "16", "32 requests x 8", "1800 ms"}) {
     EXPECT_THAT(lines[0].text, testing::HasSubstr(part));
   }
   EXPECT_EQ(net_.finalize(first), Result::kSuccess);
