@@ -35,7 +35,7 @@ struct Operands {
 struct ExecutorLimits {
   // A block is cut into about four slices, no smaller and no larger than this. Both ends must use the same.
   std::size_t min_slice_bytes = 64 * 1024;
-  std::size_t max_slice_bytes = 512 * 1024;
+  std::size_t max_slice_bytes = 2 * 1024 * 1024;
   // Slices in flight in each direction, over all peers.
   int window = 16;
 };

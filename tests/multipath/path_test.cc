@@ -54,7 +54,7 @@ Path usable_path(double bytes_per_ns, Duration rtt) {
   path.connected = path.trusted = path.writable = true;
   path.state = PathState::kGood;
   path.smallest_rtt = rtt;
-  if (bytes_per_ns > 0) path.rate.sample(TimePoint{1s}, bytes_per_ns);
+  if (bytes_per_ns > 0) path.rate.sample(TimePoint{1s}, bytes_per_ns, true);
   return path;
 }
 
@@ -65,7 +65,7 @@ TEST(PathChoice, WhatIsInFlightAtTheMeasuredRateLeavesRoomToMeasureMore) {
     path.next_sequence = 5;
     path.bytes_in_flight = 5 * kChunk;
     path.rate.sample(TimePoint{1s},
-                     static_cast<double>(path.bytes_in_flight) / static_cast<double>(rtt.count()));
+                     static_cast<double>(path.bytes_in_flight) / static_cast<double>(rtt.count()), true);
     EXPECT_TRUE(has_room(path, kChunk)) << rtt.count();
   }
 }

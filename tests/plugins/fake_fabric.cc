@@ -75,7 +75,7 @@ class FakeConnection final : public Connection {
         continue;
       }
       const auto found = std::find_if(in_->messages.begin(), in_->messages.end(),
-                                      [&](const auto& message) { return message->tag == pending.tag; });
+                                      [tag = pending.tag](const auto& message) { return message->tag == tag; });
       if (found == in_->messages.end()) continue;
       receive(**found, pending);
       in_->messages.erase(found);

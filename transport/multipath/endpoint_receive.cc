@@ -157,7 +157,7 @@ void Endpoint::acknowledge_next(Path& path, TimePoint now) {
   path.smallest_rtt = std::min(path.smallest_rtt, rtt);
   if (frame.length >= std::min(kMinChunkBytes, config_.chunk_bytes)) {
     double delivered = static_cast<double>(path.bytes_delivered - frame.delivered_before);
-    path.rate.sample(now, delivered / static_cast<double>(rtt.count()));
+    path.rate.sample(now, delivered / static_cast<double>(rtt.count()), frame.busy);
   }
   credit_chunk(frame);
 }

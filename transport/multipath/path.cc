@@ -44,8 +44,8 @@ const char* to_string(LossReason reason) {
   return "?";
 }
 
-void RateEstimator::sample(TimePoint now, double bytes_per_ns) {
-  if (now - window_began_ > kWindow) {
+void RateEstimator::sample(TimePoint now, double bytes_per_ns, bool busy) {
+  if (busy && now - window_began_ > kWindow) {
     previous_ = now - window_began_ > 4 * kWindow ? 0 : current_;
     current_ = 0;
     window_began_ = now;

@@ -56,7 +56,9 @@ class RttEstimator {
 // low (BBR, draft-cardwell-iccrg-bbr-congestion-control, section 4.1).
 class RateEstimator {
  public:
-  void sample(TimePoint now, double bytes_per_ns);
+  // `busy`: the path had more to carry when the frame was sent. Otherwise the sample can only raise the estimate, or a
+  // path that is given little would look slow and be given less.
+  void sample(TimePoint now, double bytes_per_ns, bool busy);
   double bytes_per_ns() const { return current_ > previous_ ? current_ : previous_; }
 
  private:
@@ -74,6 +76,7 @@ struct OutstandingFrame {
   TimePoint sent{};
   std::uint64_t delivered_before = 0;  // bytes acknowledged on this path when it was sent
   bool resent = false;
+  bool busy = false;  // others were unacknowledged on the path when it was sent
 };
 
 // What this end has to tell the peer about a path's dead incarnations. An end sends data on an incarnation

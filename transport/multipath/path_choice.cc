@@ -6,7 +6,7 @@ namespace weft::multipath {
 namespace {
 
 // What a path may hold beyond its bandwidth-delay product, so that the sender's pauses do not drain it.
-constexpr double kSlackNs = 2e6;
+constexpr double kSlackNs = 4e6;
 constexpr std::uint64_t kMinChunksInFlight = 2;
 constexpr double kRateUnknown = 1.0;  // bytes per ns; only its being equal for all matters
 
