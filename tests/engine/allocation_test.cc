@@ -1,0 +1,66 @@
+// The data path's contract: post and test allocate nothing, over real sockets.
+#include <cstdint>
+#include <vector>
+
+#include "tests/algorithms/allocation_count.h"
+#include "tests/engine/loopback.h"
+
+namespace weft::loopback {
+namespace {
+
+using testing_support::allocations_counted;
+using testing_support::count_allocations_of_this_thread;
+
+TEST(DataPath, AllocatesNothingInTenThousandMessages) {
+  // A path that is given up on a busy machine is connected anew, which does allocate and is not the data
+  // path.
+  Config patient = config();
+  patient.path_timeout = std::chrono::seconds(10);
+  patient.peer_timeout = std::chrono::seconds(80);
+  auto near = make_context(patient), far = make_context(patient);
+  ASSERT_TRUE(near && far);
+  auto listener = listen(*far);
+  ASSERT_TRUE(listener);
+  Pair pair = connect(*near, *listener);
+  ASSERT_TRUE(pair.connected && pair.accepted);
+
+  constexpr std::size_t kWindow = 16, kCapacity = 200000;
+  const Bytes out = pattern(kCapacity, 1);
+  std::vector<Bytes> in(kWindow, Bytes(kCapacity));
+  int failed = 0;
+  const auto exchange = [&](std::size_t messages) {
+    RequestId sends[kWindow] = {}, receives[kWindow] = {};
+    for (std::size_t i = 0; i < messages + kWindow; ++i) {
+      const std::size_t at = i % kWindow;
+      if (i >= kWindow) {
+        for (bool received = false, sent = false; !received || !sent;) {
+          if (!received) {
+            const Completion completion = pair.accepted->test(receives[at]);
+            received = completion.done;
+            if (received && completion.status != StatusCode::kOk) ++failed;
+          }
+          if (!sent) sent = pair.connected->test(sends[at]).done;
+        }
+      }
+      if (i >= messages) continue;
+      const std::size_t bytes = i % 5 == 0 ? kCapacity - i % 1000 : i * 7 % 5000;
+      receives[at] = pair.accepted->post_receive(in[at].data(), kCapacity, static_cast<std::uint32_t>(i % 3));
+      sends[at] = pair.connected->post_send(out.data(), bytes, static_cast<std::uint32_t>(i % 3));
+    }
+  };
+  exchange(1000);
+  const int before = allocations_counted();
+  count_allocations_of_this_thread(true);
+  exchange(10000);
+  count_allocations_of_this_thread(false);
+  EXPECT_EQ(allocations_counted() - before, 0);
+  EXPECT_EQ(failed, 0);
+
+  count_allocations_of_this_thread(true);
+  { const Bytes seen(100); }
+  count_allocations_of_this_thread(false);
+  EXPECT_EQ(allocations_counted() - before, 1) << "the count does not work";
+}
+
+}  // namespace
+}  // namespace weft::loopback

@@ -1,0 +1,296 @@
+// Peers that mean ill, on real sockets: strangers who never say what they want, and peers that shake hands
+// well and then send what nobody may. Each ends its own connection; another one of the same Context never
+// notices.
+#include <dirent.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/engine/loopback.h"
+#include "transport/multipath/frame.h"
+#include "transport/tcp/address_codec.h"
+#include "transport/tcp/handshake.h"
+#include "transport/tcp/socket.h"
+
+namespace weft::loopback {
+namespace {
+
+using multipath::FrameHeader;
+using multipath::FrameType;
+using testing::HasSubstr;
+
+tcp::Socket knock(const Address& address) {
+  auto listener = tcp::decode_address(address);
+  EXPECT_TRUE(listener);
+  sockaddr_storage storage{};
+  const socklen_t bytes = listener->endpoints[0].address.to_sockaddr(listener->endpoints[0].port, &storage);
+  tcp::Socket socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(::connect(socket.fd(), reinterpret_cast<sockaddr*>(&storage), bytes), 0) << errno;
+  return socket;
+}
+
+void say(const tcp::Socket& socket, std::span<const std::byte> bytes) {
+  // A victim that has hung up already has judged what it had to.
+  (void)!send(socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+// Whether the other end has closed; passes over what it still had to say.
+bool hung_up(const tcp::Socket& socket) {
+  std::array<std::byte, 4096> bytes;
+  const ssize_t got = recv(socket.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+std::size_t open_files() {
+  std::size_t count = 0;
+  DIR* directory = opendir("/proc/self/fd");
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count;
+}
+
+// A Context that is attacked, and a well-behaved connection to it over which data passes all the while.
+class Hostile : public testing::Test {
+ protected:
+  void SetUp() override {
+    Config patient = config();
+    patient.path_timeout = std::chrono::seconds(10);  // a path failure here is the attack's doing
+    near_ = make_context(patient);
+    victim_ = make_context(patient, &log_);
+    ASSERT_TRUE(near_ && victim_);
+    listener_ = listen(*victim_);
+    ASSERT_TRUE(listener_);
+    honest_ = connect(*near_, *listener_);
+    ASSERT_TRUE(honest_.connected && honest_.accepted);
+  }
+
+  void TearDown() override {
+    honest_transfer();
+    for (const Connection* end : {honest_.connected.get(), honest_.accepted.get()}) {
+      EXPECT_TRUE(end->error().is_ok()) << end->error().message();
+      EXPECT_EQ(totals(*end).failures, 0u) << "the honest connection noticed";
+    }
+  }
+
+  void honest_transfer() { expect_messages_pass(*honest_.connected, *honest_.accepted, 300001, seed_ += 2); }
+
+  // Waits for the victim to hang up, while data passes on the honest connection.
+  bool is_thrown_out(const tcp::Socket& socket) {
+    return repeat_until([&] {
+      honest_transfer();
+      return hung_up(socket);
+    });
+  }
+
+  // A path of a connection of its own, through a valid handshake.
+  tcp::Socket shake_hands(std::uint8_t total_paths = 1) {
+    tcp::Socket socket = knock(listener_->address());
+    tcp::Hello hello;
+    hello.listener_id = tcp::decode_address(listener_->address())->listener_id;
+    for (std::byte& byte : hello.connection_id) byte = static_cast<std::byte>(random_());
+    for (std::byte& byte : hello.nonce) byte = static_cast<std::byte>(random_());
+    hello.incarnation = 1;
+    hello.total_paths = total_paths;
+    hello.parameters.chunk_limit_bytes = 64 * 1024;
+    hello.endpoints = {{tcp::IpAddress::parse("127.0.0.1").value(), 0, 8}};
+    tcp::ClientHandshake handshake(no_secret_, hello, "the victim");
+    EXPECT_TRUE(repeat_until([&] {
+      say(socket, handshake.output());
+      handshake.sent(handshake.output().size());
+      std::array<std::byte, 2048> bytes;
+      const ssize_t got = recv(socket.fd(), bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+      if (got > 0) {
+        const std::size_t taken = handshake.feed({bytes.data(), static_cast<std::size_t>(got)});
+        (void)!recv(socket.fd(), bytes.data(), taken, 0);
+      }
+      return handshake.state() != tcp::HandshakeState::kInProgress;
+    }));
+    EXPECT_EQ(handshake.state(), tcp::HandshakeState::kDone) << handshake.status().message();
+    return socket;
+  }
+
+  const tcp::HandshakeSecret no_secret_{""};
+  std::mt19937 random_{4711};
+  unsigned seed_ = 0;
+  LogBook log_;
+  std::unique_ptr<Context> near_, victim_;
+  std::unique_ptr<Listener> listener_;
+  Pair honest_;
+};
+
+struct Attack {
+  const char* name;
+  FrameHeader header;
+  std::size_t payload_bytes = 0;
+};
+
+FrameHeader frame(FrameType type) {
+  FrameHeader header;
+  header.type = type;
+  header.path_sequence = type == FrameType::kData ? 1 : 0;
+  header.chunk_shift = 16;
+  return header;
+}
+
+FrameHeader data(std::uint64_t offset, std::uint32_t length, std::uint64_t message_bytes) {
+  FrameHeader header = frame(FrameType::kData);
+  header.offset = offset;
+  header.length = length;
+  header.message_bytes = message_bytes;
+  return header;
+}
+
+template <typename Change>
+FrameHeader changed(FrameHeader header, Change change) {
+  change(header);
+  return header;
+}
+
+// Each with a valid checksum. The victim has posted one receive of 4,096 bytes, which is slot 0 of epoch 0.
+std::vector<Attack> impossible_frames() {
+  return {
+      {"MessageLargerThanItsReceive", data(0, 65536, 1 << 20), 65536},
+      {"ChunkOutsideItsMessage", data(1 << 20, 4096, 4096), 4096},
+      {"ChunkAtACrookedOffset", data(17, 4079, 4096), 4079},
+      {"ChunkOfTheWrongLength", data(0, 4095, 4096), 4095},
+      {"ChunkLongerThanItsMessage", data(0, 0xffffffffu, 4096), 4096},
+      {"OffsetThatOverflows", data(0xffffffffffff0000ull, 4096, 4096), 4096},
+      {"MessageOfAllBytesThereAre", data(0, 65536, ~std::uint64_t{0}), 65536},
+      {"ImpossibleChunkSize", changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 63; }), 4096},
+      {"ChunkSizeOf255", changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 255; }), 4096},
+      {"ReceiveThatWasNeverPosted", changed(data(0, 8, 8), [](auto& h) { h.slot = 1; }), 8},
+      {"SlotBeyondTheLimit", changed(data(0, 8, 8), [](auto& h) { h.slot = 0xffff; }), 8},
+      {"EpochOfTheFuture", changed(data(0, 8, 8), [](auto& h) { h.epoch = 0xffffffffu; }), 8},
+      {"FrameBeyondTheWindow", changed(data(0, 8, 8), [](auto& h) { h.path_sequence = 0x7fffffff; }), 8},
+      {"TruncatedMessageWithPayload",
+       changed(data(0, 8, 8), [](auto& h) { h.flags = multipath::kFlagTruncated; }), 8},
+      {"AcknowledgementOfNothing",
+       changed(frame(FrameType::kFeedback), [](auto& h) { h.path_acknowledged = 9; })},
+      {"CreditThatWasNeverGiven",
+       changed(frame(FrameType::kFeedback), [](auto& h) { h.credit_seen = 1000; })},
+      {"ClearToSendForASlotBeyondTheLimit",
+       changed(frame(FrameType::kClearToSend), [](auto& h) { h.slot = 256; })},
+      {"ClearToSendOfTheFuture", changed(frame(FrameType::kClearToSend), [](auto& h) { h.epoch = 70000; })},
+      {"PathDownForAPathThatDoesNotExist", changed(frame(FrameType::kPathDown),
+                                                   [](auto& h) {
+                                                     h.slot = 60;
+                                                     h.epoch = 1;
+                                                   })},
+      {"ConfirmationForAPathThatDoesNotExist",
+       changed(frame(FrameType::kPathDownConfirm), [](auto& h) { h.slot = 60; })},
+      {"UnknownType",
+       changed(frame(FrameType::kFeedback), [](auto& h) { h.type = static_cast<FrameType>(99); })},
+      {"UnknownFlags", changed(frame(FrameType::kFeedback), [](auto& h) { h.flags = 0x80; })},
+      {"FeedbackWithPayload", changed(frame(FrameType::kFeedback), [](auto& h) { h.length = 8; }), 8},
+  };
+}
+
+class HostileFrame : public Hostile, public testing::WithParamInterface<Attack> {};
+
+TEST_P(HostileFrame, EndsItsOwnPathOnly) {
+  tcp::Socket attacker = shake_hands();
+  auto attacked = accept_one(*listener_);
+  ASSERT_TRUE(attacked);
+  constexpr std::size_t kReceive = 4096, kGuard = 1 << 20;
+  Bytes memory(kGuard + kReceive + kGuard, std::byte{0xee});
+  const RequestId receive = attacked->post_receive(memory.data() + kGuard, kReceive, 0);
+  attacked->progress();
+
+  Bytes bytes(multipath::kHeaderBytes + GetParam().payload_bytes, std::byte{0x66});
+  multipath::encode(GetParam().header, std::span<std::byte, multipath::kHeaderBytes>(bytes.data(), 64));
+  say(attacker, bytes);
+  EXPECT_TRUE(is_thrown_out(attacker));
+  const auto is_untouched = [](std::byte byte) { return byte == std::byte{0xee}; };
+  EXPECT_TRUE(std::all_of(memory.begin(), memory.begin() + kGuard, is_untouched));
+  EXPECT_TRUE(std::all_of(memory.end() - kGuard, memory.end(), is_untouched));
+  EXPECT_THAT(log_.text(), HasSubstr("malformed frame"));
+  for (const char* words : {"path 0", "device lo", "peer 127.0.0.1:"})
+    EXPECT_THAT(log_.text(), HasSubstr(words));
+  EXPECT_FALSE(attacked->test(receive).done) << "the path may come back until the peer timeout";
+}
+
+INSTANTIATE_TEST_SUITE_P(, HostileFrame, testing::ValuesIn(impossible_frames()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(Hostile, NoiseAfterAGoodHandshakeEndsItsOwnPath) {
+  for (int round = 0; round < 20; ++round) {
+    tcp::Socket attacker = shake_hands(static_cast<std::uint8_t>(1 + round % 64));
+    Bytes noise(64 + random_() % 5000);
+    for (std::byte& byte : noise) byte = static_cast<std::byte>(random_());
+    if (round % 2 == 0) {  // a valid beginning that is damaged behind
+      multipath::encode(frame(FrameType::kFeedback), std::span<std::byte, 64>(noise.data(), 64));
+      noise[static_cast<std::size_t>(round) + 5] ^= std::byte{1};
+    }
+    say(attacker, noise);
+    EXPECT_TRUE(is_thrown_out(attacker));
+  }
+}
+
+// What is not wrong in itself, but comes without end, takes no memory: the victim may keep the connection.
+TEST_F(Hostile, FloodsOfValidFramesDoNotStallOthers) {
+  tcp::Socket attacker = shake_hands();
+  auto attacked = accept_one(*listener_);
+  ASSERT_TRUE(attacked);
+  Bytes flood;
+  for (unsigned i = 0; i < 500; ++i) {
+    const std::size_t at = flood.size();
+    flood.resize(at + 64);
+    multipath::encode(changed(frame(FrameType::kProbe), [&](auto& h) { h.path_sequence = i + 1; }),
+                      std::span<std::byte, 64>(flood.data() + at, 64));
+  }
+  for (int round = 0; round < 200; ++round) {
+    (void)!send(attacker.fd(), flood.data(), flood.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (round % 10 == 0) honest_transfer();
+  }
+}
+
+TEST_F(Hostile, StrangersWhoTalkNonsenseAreThrownOut) {
+  using namespace std::string_view_literals;
+  std::vector<tcp::Socket> strangers;
+  for (std::string_view nonsense : {"GET / HTTP/1.1\r\nHost: weft\r\n\r\n"sv, "\0\0\0\0\0\0\0\0\0\0"sv,
+                                    "WFTH\1\2\xff\xff too long"sv, "WFTH\1\1\x2c\0 a challenge"sv,
+                                    "WFTH\x63\2\x60\0 another version, and bytes until it is whole"
+                                    "......................................................."sv}) {
+    strangers.push_back(knock(listener_->address()));
+    say(strangers.back(), std::as_bytes(std::span(nonsense)));
+  }
+  for (const tcp::Socket& stranger : strangers) EXPECT_TRUE(is_thrown_out(stranger));
+}
+
+// kMaxGuests of transport/tcp/acceptor.h.
+constexpr std::size_t kMaxGuests = 512;
+
+TEST_F(Hostile, CrowdsOfSilentStrangersAreBoundedAndGoAway) {
+  const std::size_t before = open_files();
+  constexpr std::size_t kCrowd = 700;
+  std::vector<tcp::Socket> crowd;
+  for (std::size_t i = 0; i < kCrowd; ++i) crowd.push_back(knock(listener_->address()));
+  say(crowd[0], std::as_bytes(std::span("WFTH", 4)));
+  std::size_t most = 0;
+  // The first are thrown out when their time is over; until then all places are taken.
+  EXPECT_TRUE(repeat_until([&] {
+    honest_transfer();
+    most = std::max(most, open_files() - before - kCrowd);
+    return hung_up(crowd[0]);
+  }));
+  EXPECT_LE(most, kMaxGuests + 8) << "8: for what else a Context may open meanwhile";
+  EXPECT_GE(most, kMaxGuests / 2) << "the crowd was not let in: this test has tested nothing";
+  // And somebody who has business here comes through, although the crowd still stands at the door.
+  Pair late = connect(*near_, *listener_);
+  ASSERT_TRUE(late.connected && late.accepted);
+  expect_messages_pass(*late.connected, *late.accepted, 100000, 1);
+}
+
+}  // namespace
+}  // namespace weft::loopback
