@@ -60,6 +60,9 @@ struct TrafficSetup {
   Duration pause{};      // longest between two posts at one end
   bool one_direction = false;
   bool lazy_test = false;  // requests are tested only now and then
+  // Where there are any: each releases messages / bursts of the messages at both ends, in ascending order.
+  std::vector<Duration> bursts;
+  std::size_t receives_ahead = 0;  // so many bursts before their sends
 };
 
 enum class Trouble : std::uint8_t {
@@ -85,6 +88,13 @@ struct TroubleEvent {
   double factor = 1;      // kSlow
 };
 
+// Hosts and judge look only so often during a time in which next to nothing happens.
+struct QuietTime {
+  Duration from{};
+  Duration until{};
+  Duration tick{};
+};
+
 struct Scenario {
   std::string name;
   std::uint64_t seed = 0;
@@ -101,6 +111,7 @@ struct Scenario {
   // No trouble ever touches this path, so no request may fail, and every message must come through in time.
   std::optional<std::size_t> safe_path;
   Duration runs_at_least{};  // even if the traffic is done before
+  std::optional<QuietTime> quiet;
 };
 
 Scenario draw_scenario(std::uint64_t seed);

@@ -38,7 +38,8 @@ Simulation::Simulation(const Scenario& scenario, std::FILE* trace)
              {1, clock_, fabric_, account_, trace_, random_.split(), scenario_}},
       traffic_(clock_, random_.split(), scenario_, account_, *this),
       health_(scenario_.fabric.paths()),
-      began_(clock_.now()) {
+      began_(clock_.now()),
+      judge_interval_(kJudgeInterval) {
   fabric_.join(hosts_[0], hosts_[1]);
   traffic_.join(hosts_[0], hosts_[1]);
   std::size_t connected = scenario_.paths_at_start;
@@ -54,6 +55,10 @@ Simulation::Simulation(const Scenario& scenario, std::FILE* trace)
     clock_.at(began_ + trouble.at, *this, kBegins, i);
     clock_.at(began_ + trouble.at + trouble.lasts, *this, kEnds, i);
     troubles_end_ = std::max(troubles_end_, began_ + trouble.at + trouble.lasts);
+  }
+  if (scenario_.quiet) {
+    clock_.at(began_ + scenario_.quiet->from, *this, kQuiet);
+    clock_.at(began_ + scenario_.quiet->until, *this, kQuietEnds);
   }
   clock_.after(kJudgeInterval, *this, kJudge);
 }
@@ -228,14 +233,21 @@ std::string Simulation::path_words() const {
 
 void Simulation::on_event(std::uint32_t what, std::uint64_t about) {
   if (what == kJudge) {
-    clock_.after(kJudgeInterval, *this, kJudge);
+    clock_.after(judge_interval_, *this, kJudge);
     return judge();
+  }
+  if (what == kQuiet || what == kQuietEnds) {
+    bool quiet = what == kQuiet;
+    judge_interval_ = quiet ? scenario_.quiet->tick : kJudgeInterval;
+    for (Host& host : hosts_) host.set_tick(quiet ? scenario_.quiet->tick : scenario_.tick);
+    return;
   }
   const TroubleEvent& trouble = scenario_.troubles[about];
   static constexpr const char* kNames[] = {"cut",     "cut and heard",   "reset", "cut one way", "cut plane",
                                            "cut all", "cut all one way", "slow",  "stall",       "deny"};
   trace_.line(-1, "trouble: %s of %zu, side %d, %s", kNames[static_cast<int>(trouble.what)], trouble.where,
               trouble.side, what == kBegins ? "begins" : "ends");
+  if (what == kBegins && traffic_.oldest_wait() != TimePoint::max()) ++troubles_in_traffic_;
   apply(trouble, what == kBegins);
   refresh_health();
 }
@@ -284,6 +296,7 @@ RunResult Simulation::run() {
 RunResult Simulation::collect() {
   RunResult result;
   result.violation = account_.first_violation();
+  result.began = began_;
   result.ended = clock_.now();
   result.virtual_time = clock_.now() - began_;
   result.events = clock_.events_run();
@@ -303,6 +316,9 @@ RunResult Simulation::collect() {
   result.longest_latency = traffic_.longest_latency();
   result.traffic_time = traffic_.last_receive() - began_;
   result.revival_times = revival_times_;
+  result.deliveries = traffic_.deliveries();
+  result.last_failure = traffic_.last_failure();
+  result.troubles_in_traffic = troubles_in_traffic_;
   return result;
 }
 

@@ -17,6 +17,7 @@
 namespace weft::sim {
 
 struct RunResult {
+  TimePoint began{};
   std::string violation;  // empty: every promise was kept
   TimePoint ended{};
   Duration virtual_time{};
@@ -31,7 +32,10 @@ struct RunResult {
   Duration longest_gap{};               // between two reported receives
   Duration longest_latency{};           // of a message, since both ends had posted it
   Duration traffic_time{};              // from the first post to the last report
-  std::vector<Duration> revival_times;  // of paths that came back after a trouble
+  std::vector<Duration> revival_times;  // of paths that came back after a trouble, since they work again
+  std::vector<Traffic::Delivery> deliveries;
+  TimePoint last_failure{};               // of a request, where there was any
+  std::uint64_t troubles_in_traffic = 0;  // that began while a message was on its way
 };
 
 class Simulation : public Actor, public FailureJudge {
@@ -43,7 +47,7 @@ class Simulation : public Actor, public FailureJudge {
   void on_event(std::uint32_t what, std::uint64_t about) override;
 
  private:
-  enum Event : std::uint32_t { kBegins, kEnds, kJudge };
+  enum Event : std::uint32_t { kBegins, kEnds, kJudge, kQuiet, kQuietEnds };
   struct PathHealth {
     int denials = 0;
     bool works = true;
@@ -77,6 +81,8 @@ class Simulation : public Actor, public FailureJudge {
   TimePoint troubles_end_{};
   TimePoint traffic_ended_{};
   std::vector<Duration> revival_times_;
+  std::uint64_t troubles_in_traffic_ = 0;
+  Duration judge_interval_;
 };
 
 RunResult run_scenario(const Scenario& scenario, std::FILE* trace);

@@ -49,7 +49,10 @@ void Traffic::join(Host& first, Host& second) {
 }
 
 void Traffic::start() {
+  began_ = clock_.now();
   for (int host : {0, 1}) {
+    for (Duration burst : scenario_.traffic.bursts)
+      clock_.after(burst, *this, 0, static_cast<std::uint64_t>(host));
     ends_[host].next_post = clock_.now() + random_.duration(Duration(0), scenario_.traffic.pause);
     clock_.at(ends_[host].next_post, *this, 0, static_cast<std::uint64_t>(host));
   }
@@ -96,9 +99,18 @@ void Traffic::check_buffers() {
     }
 }
 
+// How many messages of a direction may be posted by now.
+std::size_t Traffic::released(std::size_t planned, std::size_t ahead) const {
+  const std::vector<Duration>& bursts = scenario_.traffic.bursts;
+  if (bursts.empty()) return planned;
+  while (bursts_begun_ < bursts.size() && clock_.now() - began_ >= bursts[bursts_begun_]) ++bursts_begun_;
+  return planned * std::min(bursts_begun_ + ahead, bursts.size()) / bursts.size();
+}
+
 bool Traffic::post_send(int host) {
   End& end = ends_[host];
-  if (end.next_send == account_.planned(host) || end.sends.size() >= scenario_.traffic.send_depth)
+  if (end.next_send >= released(account_.planned(host), 0) ||
+      end.sends.size() >= scenario_.traffic.send_depth)
     return false;
   const Account::Message& message = account_.message(host, end.next_send);
   std::unique_ptr<Buffer> buffer = take_buffer(host, message.bytes);
@@ -115,7 +127,8 @@ bool Traffic::post_send(int host) {
 
 bool Traffic::post_receive(int host) {
   End& end = ends_[host];
-  if (end.next_receive == end.receive_order.size() || end.receives.size() >= scenario_.traffic.receive_depth)
+  if (end.next_receive >= released(end.receive_order.size(), scenario_.traffic.receives_ahead) ||
+      end.receives.size() >= scenario_.traffic.receive_depth)
     return false;
   std::size_t k = end.receive_order[end.next_receive];
   const Account::Message& message = account_.message(1 - host, k);
@@ -186,6 +199,7 @@ void Traffic::test_requests(int host, bool sends) {
 
 void Traffic::finish_send(int host, Request& request, const Completion& completion) {
   account_.send_completed(host, request.k, completion, judge_.may_fail(host));
+  if (completion.status == StatusCode::kPeerLost) last_failure_ = clock_.now();
   std::memset(request.buffer->data(), 0xEE, request.buffer->capacity());
   ends_[host].pool.push_back({std::move(request.buffer), 0, 0});
 }
@@ -194,10 +208,13 @@ void Traffic::finish_receive(int host, Request& request, const Completion& compl
   account_.receive_completed(1 - host, request.k, completion, judge_.may_fail(host), *request.buffer);
   const Account::Message& message = account_.message(1 - host, request.k);
   bool good = completion.status == StatusCode::kOk;
+  if (completion.status == StatusCode::kPeerLost) last_failure_ = clock_.now();
   if (good) {
     if (last_receive_ != TimePoint{}) longest_gap_ = std::max(longest_gap_, clock_.now() - last_receive_);
     last_receive_ = clock_.now();
-    longest_latency_ = std::max(longest_latency_, clock_.now() - message.both_posted());
+    Duration took = clock_.now() - message.both_posted();
+    longest_latency_ = std::max(longest_latency_, took);
+    deliveries_.push_back({message.both_posted(), took, message.touched_paths});
   }
   ends_[host].pool.push_back({std::move(request.buffer), message.id, good ? message.wire_bytes() : 0});
 }

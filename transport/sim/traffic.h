@@ -38,6 +38,14 @@ class Traffic : public Actor, public HostUser {
   TimePoint last_receive() const { return last_receive_; }
   Duration longest_gap() const { return longest_gap_; }
   Duration longest_latency() const { return longest_latency_; }
+  // A message that came through.
+  struct Delivery {
+    TimePoint posted{};  // by both ends
+    Duration took{};
+    std::uint64_t paths = 0;  // that carried any of it
+  };
+  const std::vector<Delivery>& deliveries() const { return deliveries_; }
+  TimePoint last_failure() const { return last_failure_; }
   // Every receive buffer still holds what it held when it was reported.
   void check_buffers();
   // A receive that no send will ever meet; it can only fail. Reported by stray_failed().
@@ -70,6 +78,7 @@ class Traffic : public Actor, public HostUser {
   };
 
   void plan(int sender);
+  std::size_t released(std::size_t planned, std::size_t ahead) const;
   void post(int host);
   bool post_send(int host);
   bool post_receive(int host);
@@ -89,6 +98,10 @@ class Traffic : public Actor, public HostUser {
   TimePoint last_receive_{};
   Duration longest_gap_{};
   Duration longest_latency_{};
+  std::vector<Delivery> deliveries_;
+  TimePoint last_failure_{};
+  TimePoint began_{};
+  mutable std::size_t bursts_begun_ = 0;
   bool stray_failed_ = false;
 };
 
