@@ -62,7 +62,7 @@ class RateEstimator {
   double bytes_per_ns() const { return current_ > previous_ ? current_ : previous_; }
 
  private:
-  static constexpr Duration kWindow = std::chrono::milliseconds(50);
+  static constexpr Duration kWindow = std::chrono::seconds(1);
   double current_ = 0;
   double previous_ = 0;
   TimePoint window_began_{};
