@@ -231,7 +231,7 @@ TEST_P(HostileFrame, EndsItsOwnPathOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, HostileFrame, testing::ValuesIn(impossible_frames()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& attack) { return std::string(attack.param.name); });
 
 TEST_F(Hostile, NoiseAfterAGoodHandshakeEndsItsOwnPath) {
   for (int round = 0; round < 20; ++round) {
