@@ -131,6 +131,7 @@ class Hostile : public testing::Test {
 
 struct Attack {
   const char* name;
+  const char* words;  // of the victim's log
   FrameHeader header;
   std::size_t payload_bytes = 0;
 };
@@ -160,39 +161,47 @@ FrameHeader changed(FrameHeader header, Change change) {
 // Each with a valid checksum. The victim has posted one receive of 4,096 bytes, which is slot 0 of epoch 0.
 std::vector<Attack> impossible_frames() {
   return {
-      {"MessageLargerThanItsReceive", data(0, 65536, 1 << 20), 65536},
-      {"ChunkOutsideItsMessage", data(1 << 20, 4096, 4096), 4096},
-      {"ChunkAtACrookedOffset", data(17, 4079, 4096), 4079},
-      {"ChunkOfTheWrongLength", data(0, 4095, 4096), 4095},
-      {"ChunkLongerThanItsMessage", data(0, 0xffffffffu, 4096), 4096},
-      {"OffsetThatOverflows", data(0xffffffffffff0000ull, 4096, 4096), 4096},
-      {"MessageOfAllBytesThereAre", data(0, 65536, ~std::uint64_t{0}), 65536},
-      {"ImpossibleChunkSize", changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 63; }), 4096},
-      {"ChunkSizeOf255", changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 255; }), 4096},
-      {"ReceiveThatWasNeverPosted", changed(data(0, 8, 8), [](auto& h) { h.slot = 1; }), 8},
-      {"SlotBeyondTheLimit", changed(data(0, 8, 8), [](auto& h) { h.slot = 0xffff; }), 8},
-      {"EpochOfTheFuture", changed(data(0, 8, 8), [](auto& h) { h.epoch = 0xffffffffu; }), 8},
-      {"FrameBeyondTheWindow", changed(data(0, 8, 8), [](auto& h) { h.path_sequence = 0x7fffffff; }), 8},
-      {"TruncatedMessageWithPayload",
+      {"MessageLargerThanItsReceive", "larger than its receive", data(0, 65536, 1 << 20), 65536},
+      {"ChunkOutsideItsMessage", "outside its message", data(1 << 20, 4096, 4096), 4096},
+      {"ChunkAtACrookedOffset", "outside its message", data(17, 4079, 4096), 4079},
+      {"ChunkOfTheWrongLength", "wrong length", data(0, 4095, 4096), 4095},
+      {"ChunkLongerThanItsMessage", "wrong length", data(0, 0xffffffffu, 4096), 4096},
+      {"OffsetThatOverflows", "outside its message", data(0xffffffffffff0000ull, 4096, 4096), 4096},
+      {"MessageOfAllBytesThereAre", "more chunks than the limit", data(0, 65536, ~std::uint64_t{0}), 65536},
+      {"ImpossibleChunkSize", "impossible chunk size",
+       changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 63; }), 4096},
+      {"ChunkSizeOf255", "impossible chunk size",
+       changed(data(0, 4096, 4096), [](auto& h) { h.chunk_shift = 255; }), 4096},
+      {"ReceiveThatWasNeverPosted", "never posted", changed(data(0, 8, 8), [](auto& h) { h.slot = 1; }), 8},
+      {"SlotBeyondTheLimit", "slot beyond the limit",
+       changed(data(0, 8, 8), [](auto& h) { h.slot = 0xffff; }), 8},
+      {"EpochOfTheFuture", "never posted", changed(data(0, 8, 8), [](auto& h) { h.epoch = 0xffffffffu; }), 8},
+      {"FrameBeyondTheWindow", "than the window",
+       changed(data(0, 8, 8), [](auto& h) { h.path_sequence = 0x7fffffff; }), 8},
+      {"TruncatedMessageWithPayload", "wrong length",
        changed(data(0, 8, 8), [](auto& h) { h.flags = multipath::kFlagTruncated; }), 8},
-      {"AcknowledgementOfNothing",
+      {"AcknowledgementOfNothing", "never sent",
        changed(frame(FrameType::kFeedback), [](auto& h) { h.path_acknowledged = 9; })},
-      {"CreditThatWasNeverGiven",
+      {"CreditThatWasNeverGiven", "more clear-to-sends than were sent",
        changed(frame(FrameType::kFeedback), [](auto& h) { h.credit_seen = 1000; })},
-      {"ClearToSendForASlotBeyondTheLimit",
+      {"ClearToSendForASlotBeyondTheLimit", "slot beyond the limit",
        changed(frame(FrameType::kClearToSend), [](auto& h) { h.slot = 256; })},
-      {"ClearToSendOfTheFuture", changed(frame(FrameType::kClearToSend), [](auto& h) { h.epoch = 70000; })},
-      {"PathDownForAPathThatDoesNotExist", changed(frame(FrameType::kPathDown),
-                                                   [](auto& h) {
-                                                     h.slot = 60;
-                                                     h.epoch = 1;
-                                                   })},
-      {"ConfirmationForAPathThatDoesNotExist",
+      {"ClearToSendOfTheFuture", "more clear-to-sends than slots",
+       changed(frame(FrameType::kClearToSend), [](auto& h) { h.epoch = 70000; })},
+      {"PathDownForAPathThatDoesNotExist", "path that does not exist",
+       changed(frame(FrameType::kPathDown),
+               [](auto& h) {
+                 h.slot = 60;
+                 h.epoch = 1;
+               })},
+      {"ConfirmationForAPathThatDoesNotExist", "path that does not exist",
        changed(frame(FrameType::kPathDownConfirm), [](auto& h) { h.slot = 60; })},
-      {"UnknownType",
+      {"UnknownType", "its frame type is unknown",
        changed(frame(FrameType::kFeedback), [](auto& h) { h.type = static_cast<FrameType>(99); })},
-      {"UnknownFlags", changed(frame(FrameType::kFeedback), [](auto& h) { h.flags = 0x80; })},
-      {"FeedbackWithPayload", changed(frame(FrameType::kFeedback), [](auto& h) { h.length = 8; }), 8},
+      {"UnknownFlags", "unknown flags",
+       changed(frame(FrameType::kFeedback), [](auto& h) { h.flags = 0x80; })},
+      {"FeedbackWithPayload", "only data frames may have a payload",
+       changed(frame(FrameType::kFeedback), [](auto& h) { h.length = 8; }), 8},
   };
 }
 
@@ -214,14 +223,15 @@ TEST_P(HostileFrame, EndsItsOwnPathOnly) {
   const auto is_untouched = [](std::byte byte) { return byte == std::byte{0xee}; };
   EXPECT_TRUE(std::all_of(memory.begin(), memory.begin() + kGuard, is_untouched));
   EXPECT_TRUE(std::all_of(memory.end() - kGuard, memory.end(), is_untouched));
-  EXPECT_THAT(log_.text(), HasSubstr("malformed frame"));
+  EXPECT_THAT(log_.text(), HasSubstr("malformed frame: "));
+  EXPECT_THAT(log_.text().substr(log_.text().find("malformed frame: ")), HasSubstr(GetParam().words));
   for (const char* words : {"path 0", "device lo", "peer 127.0.0.1:"})
     EXPECT_THAT(log_.text(), HasSubstr(words));
   EXPECT_FALSE(attacked->test(receive).done) << "the path may come back until the peer timeout";
 }
 
 INSTANTIATE_TEST_SUITE_P(, HostileFrame, testing::ValuesIn(impossible_frames()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& attack) { return std::string(attack.param.name); });
 
 TEST_F(Hostile, NoiseAfterAGoodHandshakeEndsItsOwnPath) {
   for (int round = 0; round < 20; ++round) {

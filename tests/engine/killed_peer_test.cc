@@ -142,7 +142,7 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, KilledPeer, testing::Bool(),
-                         [](const auto& info) { return info.param ? "ThatListened" : "ThatConnected"; });
+                         [](const auto& side) { return side.param ? "ThatListened" : "ThatConnected"; });
 
 }  // namespace
 }  // namespace weft::loopback
