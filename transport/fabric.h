@@ -30,7 +30,9 @@ inline constexpr std::uint16_t kPlanesOption = 1;
 struct TcpLink {
   TcpLink(tcp::ConnectionId name, bool dials, const multipath::EndpointConfig& config,
           std::unique_ptr<tcp::LinkBackend> tcp, std::shared_ptr<const engine::Log> log)
-      : id(name), connects(dials), backend(tcp.get()),
+      : id(name),
+        connects(dials),
+        backend(tcp.get()),
         paths(config.path_planes.size()),
         link(config, std::move(tcp), std::move(log)) {}
   const tcp::ConnectionId id;
@@ -93,7 +95,8 @@ class Fabric final : public tcp::AcceptVisitor {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::deque<std::shared_ptr<TcpLink>>> listeners_;
   LinkList links_;  // all, those that are being closed included
-  // Those at whose accepting end we are, to be found by who knocks. Both ends may be in this process, under one id.
+  // Those at whose accepting end we are, to be found by who knocks. Both ends may be in this process, under
+  // one id.
   std::map<tcp::ConnectionId, std::shared_ptr<TcpLink>> accepted_;
   LinkList closing_;
   std::deque<engine::NamedConnection> closed_statistics_;

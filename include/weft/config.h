@@ -1,5 +1,5 @@
-// What a user can set. Every field has a WEFT_* variable, listed in docs/environment.md; they are read once, by
-// from_environment(), and a value that makes no sense is refused with a message that names the variable.
+// What a user can set. Every field has a WEFT_* variable, listed in docs/environment.md; they are read once,
+// by from_environment(), and a value that makes no sense is refused with a message that names the variable.
 #pragma once
 
 #include <chrono>
@@ -18,9 +18,9 @@ enum class LogLevel : unsigned char { kError, kWarn, kInfo, kDebug };
 using LogSink = std::function<void(LogLevel, const std::string& message)>;
 
 struct Config {
-  // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for exact
-  // names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if there is
-  // nothing else. WEFT_IF, or NCCL_SOCKET_IFNAME where WEFT_IF is unset.
+  // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for
+  // exact names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if
+  // there is nothing else. WEFT_IF, or NCCL_SOCKET_IFNAME where WEFT_IF is unset.
   std::string interfaces;
   // WEFT_FAMILY: 0 both, 4 or 6. NCCL_SOCKET_FAMILY (AF_INET, AF_INET6) where it is unset.
   int address_family = 0;
@@ -33,7 +33,8 @@ struct Config {
   // How long every path to a peer may be silent while requests are pending before they fail (I5).
   // WEFT_TIMEOUT_MS, 100..3600000.
   std::chrono::milliseconds peer_timeout{1800};
-  // Shortest silence after which a path with unacknowledged data is left for another. WEFT_PATH_TIMEOUT_MS, 2..10000.
+  // Shortest silence after which a path with unacknowledged data is left for another.
+  // WEFT_PATH_TIMEOUT_MS, 2..10000.
   std::chrono::milliseconds path_timeout{25};
   // Time that connect() has to reach the listener. WEFT_CONNECT_TIMEOUT_MS, 100..3600000.
   std::chrono::milliseconds connect_timeout{30000};
@@ -49,7 +50,8 @@ struct Config {
   // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.
   LogLevel log_level = LogLevel::kWarn;
 
-  // Reads the environment. Refuses unknown WEFT_* names too: a typing error is found at the start, not in a graph.
+  // Reads the environment. Refuses unknown WEFT_* names too: a typing error is found at the start, not in a
+  // graph.
   static Result<Config> from_environment();
   // Checks ranges; from_environment() has called it already.
   Status validate() const;

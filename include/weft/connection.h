@@ -4,8 +4,8 @@
 // nothing of the same Connection either. Different Connections share no lock. A housekeeping thread of the
 // Context keeps acknowledgements, credit, deadlines and probes going when nobody calls.
 //
-// Buffers: the caller owns them. A send buffer may be reused, a receive buffer read, after test() has reported the
-// request done, with or without an error; not before.
+// Buffers: the caller owns them. A send buffer may be reused, a receive buffer read, after test() has
+// reported the request done, with or without an error; not before.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ inline constexpr int kMaxPendingRequests = 256;
 
 struct Completion {
   bool done = false;
-  std::size_t bytes = 0;                  // what was sent, or what arrived (a receive's size is a capacity)
-  StatusCode status = StatusCode::kOk;    // Connection::error() has the words
+  std::size_t bytes = 0;                // what was sent, or what arrived (a receive's size is a capacity)
+  StatusCode status = StatusCode::kOk;  // Connection::error() has the words
 };
 
 // One path as its counters see it, for statistics and the report of a benchmark.
@@ -35,7 +35,7 @@ struct PathStatistics {
   std::string local_address;  // address:port
   std::string peer_address;
   int plane = 0;
-  const char* state = "";     // GOOD, SKIP, ASSUMED_BAD, DENIED
+  const char* state = "";  // GOOD, SKIP, ASSUMED_BAD, DENIED
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t chunks_sent = 0;
@@ -49,8 +49,8 @@ struct PathStatistics {
 struct ConnectionStatistics {
   std::string peer;
   std::uint64_t messages_sent = 0, messages_received = 0;
-  std::uint64_t stalls = 0;          // path failures that took data with them
-  double longest_stall_ms = 0;       // from the last sign of life of a failed path to the re-sending of its data
+  std::uint64_t stalls = 0;     // path failures that took data with them
+  double longest_stall_ms = 0;  // from the last sign of life of a failed path to the re-sending of its data
   std::vector<PathStatistics> paths;
 };
 
@@ -61,11 +61,12 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Posts a send of `bytes` (0 is a message too). kNone when kMaxPendingRequests are pending: test() one and call
-  // again. After the connection has failed, requests are still given and complete at once with its error.
+  // Posts a send of `bytes` (0 is a message too). kNone when kMaxPendingRequests are pending: test() one and
+  // call again. After the connection has failed, requests are still given and complete at once with its
+  // error.
   virtual RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) = 0;
-  // Posts a receive of at most `capacity` bytes. The n-th send with a tag meets the n-th receive with it. A send
-  // that is larger than its receive fails both with kTruncated, and only them.
+  // Posts a receive of at most `capacity` bytes. The n-th send with a tag meets the n-th receive with it. A
+  // send that is larger than its receive fails both with kTruncated, and only them.
   virtual RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) = 0;
   // Moves the whole connection on and says whether `request` is done; if so its id is free again.
   virtual Completion test(RequestId request) = 0;
@@ -76,8 +77,8 @@ class Connection {
   virtual Status error() const = 0;
   virtual ConnectionStatistics statistics() const = 0;
 
-  // For tests, demonstrations and drills: behaves as if the path's cable had been pulled (the path is broken on the
-  // wire, not only marked). It comes back by the ordinary revival.
+  // For tests, demonstrations and drills: behaves as if the path's cable had been pulled (the path is broken
+  // on the wire, not only marked). It comes back by the ordinary revival.
   virtual Status cut_path(int path) = 0;
 };
 

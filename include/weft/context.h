@@ -1,4 +1,5 @@
-// The process's place on the fabric: its devices, listening sockets and housekeeping thread. Usually one a process.
+// The process's place on the fabric: its devices, listening sockets and housekeeping thread. Usually one a
+// process.
 #pragma once
 
 #include <array>
@@ -22,15 +23,16 @@ struct Device {
   std::string pci_path;  // realpath of /sys/class/net/NAME/device; empty for virtual ones
 };
 
-// How to reach a listener; a plain value to be carried to the connecting process by any means. Stable across the
-// calls of one connect attempt.
+// How to reach a listener; a plain value to be carried to the connecting process by any means. Stable across
+// the calls of one connect attempt.
 struct Address {
   static constexpr std::size_t kBytes = 112;
   std::array<std::byte, kBytes> bytes{};
 };
 
 // Waits for connections to one Address. accept() never blocks: an empty pointer means "not yet, call again".
-// A connection that is half open when the Listener is destroyed is reclaimed by the Context. Connections outlive it.
+// A connection that is half open when the Listener is destroyed is reclaimed by the Context. Connections
+// outlive it.
 class Listener {
  public:
   virtual ~Listener() = default;

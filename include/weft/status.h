@@ -48,7 +48,9 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: conversion is the point
-  Result(Status status) : held_(std::in_place_index<1>, std::move(status)) { assert(!this->status().is_ok()); }
+  Result(Status status) : held_(std::in_place_index<1>, std::move(status)) {
+    assert(!this->status().is_ok());
+  }
 
   bool is_ok() const { return held_.index() == 0; }
   explicit operator bool() const { return is_ok(); }

@@ -74,8 +74,9 @@ class FakeConnection final : public Connection {
         if (pending.sent->truncated) pending.status = StatusCode::kTruncated;
         continue;
       }
-      const auto found = std::find_if(in_->messages.begin(), in_->messages.end(),
-                                      [tag = pending.tag](const auto& message) { return message->tag == tag; });
+      const auto found =
+          std::find_if(in_->messages.begin(), in_->messages.end(),
+                       [tag = pending.tag](const auto& message) { return message->tag == tag; });
       if (found == in_->messages.end()) continue;
       receive(**found, pending);
       in_->messages.erase(found);

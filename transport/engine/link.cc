@@ -62,7 +62,8 @@ Completion Link::test(RequestId request) {
     progress_locked(now);
     completion = endpoint_.take_completion(request);
   }
-  // The caller may not come back for a while: the peer should not wait for the next tick to learn what has arrived.
+  // The caller may not come back for a while: the peer should not wait for the next tick to learn what has
+  // arrived.
   if (completion.done && !endpoint_.has_pending_requests()) {
     endpoint_.flush_feedback();
     drive(steady_now());

@@ -109,9 +109,10 @@ class Endpoint {
   // else what the peer did wrong, and the driver calls path_lost(kProtocolError).
   //
   // Duties of the driver that keep a hostile peer away from buffers that are the caller's again. A place from
-  // data_begins() holds only until something else happens at this endpoint; before more of the payload is put there,
-  // ask again and drop the rest if the answer differs. A frame that acknowledges data which still waits in the driver's
-  // queue is a protocol error. kFailed and kPeerClosed end every use of buffers, queued frames included.
+  // data_begins() holds only until something else happens at this endpoint; before more of the payload is put
+  // there, ask again and drop the rest if the answer differs. A frame that acknowledges data which still
+  // waits in the driver's queue is a protocol error. kFailed and kPeerClosed end every use of buffers, queued
+  // frames included.
   const char* handle_frame(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
   Landing data_begins(PathId path, Incarnation incarnation, const FrameHeader& header) const;
   const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
@@ -246,7 +247,7 @@ class Endpoint {
   TimePoint heard_any_{};
   TimePoint last_tick_{};
   TimePoint blind_until_{};         // before this nobody looked: silence until then proves nothing
-  bool closing_ = false;             // close() was called
+  bool closing_ = false;            // close() was called
   std::uint64_t goodbye_mask_ = 0;  // paths on which we still have to say goodbye
   bool goodbye_seen_ = false;       // the peer has begun to say it; it is done when all its paths have
   Ending ending_ = Ending::kNone;

@@ -112,9 +112,9 @@ Completion Endpoint::take_completion(RequestId request) {
   return completion;
 }
 
-// A chunk should keep its path busy for a few milliseconds: then what is queued in front of a control frame, or lost
-// with a path, is little, and paths finish together. Until rates are known, large messages over several planes are cut
-// finely.
+// A chunk should keep its path busy for a few milliseconds: then what is queued in front of a control frame,
+// or lost with a path, is little, and paths finish together. Until rates are known, large messages over
+// several planes are cut finely.
 std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
   constexpr double kChunkNs = 4e6;
   double rate = 0;
@@ -130,7 +130,8 @@ std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
   } else if (planes_ > 1) {
     chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_)));
   }
-  chunk = std::clamp<std::uint64_t>(chunk, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);
+  chunk =
+      std::clamp<std::uint64_t>(chunk, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);
   while (chunk * kMaxChunksPerMessage < bytes) chunk *= 2;
   return static_cast<std::uint8_t>(std::countr_zero(chunk));
 }

@@ -194,7 +194,8 @@ void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bo
   out.header.tag = send.tag;
   out.payload = send.data + out.header.offset;
   if (!path.is_waiting()) path.waiting_since = now;
-  path.outstanding[path.next_sequence % kPathWindowFrames] = {slot,  chunk, length, now, path.bytes_delivered, resent, path.in_flight_frames() >= 2};
+  path.outstanding[path.next_sequence % kPathWindowFrames] = {
+      slot, chunk, length, now, path.bytes_delivered, resent, path.in_flight_frames() >= 2};
   ++path.next_sequence;
   path.bytes_in_flight += length;
   path.bytes_sent += length;

@@ -56,8 +56,8 @@ class RttEstimator {
 // low (BBR, draft-cardwell-iccrg-bbr-congestion-control, section 4.1).
 class RateEstimator {
  public:
-  // `busy`: the path had more to carry when the frame was sent. Otherwise the sample can only raise the estimate, or a
-  // path that is given little would look slow and be given less.
+  // `busy`: the path had more to carry when the frame was sent. Otherwise the sample can only raise the
+  // estimate, or a path that is given little would look slow and be given less.
   void sample(TimePoint now, double bytes_per_ns, bool busy);
   double bytes_per_ns() const { return current_ > previous_ ? current_ : previous_; }
 

@@ -45,8 +45,9 @@ StreamOutcome PathStream::protocol_error(const char* what) {
 StreamOutcome PathStream::receive(Endpoint& endpoint, TimePoint now) {
   bool moved = false;
   if (place_ && endpoint.data_begins(path_, incarnation_, header_).at != place_begin_) {
-    // A hostile peer has completed the message over another path meanwhile, or the connection has failed: the buffer
-    // is the caller's again. Nothing on this path between two turns can do that, so once a turn is enough.
+    // A hostile peer has completed the message over another path meanwhile, or the connection has failed: the
+    // buffer is the caller's again. Nothing on this path between two turns can do that, so once a turn is
+    // enough.
     place_ = place_begin_ = nullptr;
   }
   for (std::size_t budget = kReceiveBudgetBytes; budget != 0;) {
@@ -123,7 +124,8 @@ StreamOutcome PathStream::begin_frame(Endpoint& endpoint, TimePoint now) {
   consumed_ += kHeaderBytes;
   multipath::FrameError error = multipath::decode(bytes, header_);
   if (error != multipath::FrameError::kNone) return protocol_error(multipath::to_string(error));
-  if (acknowledges_queued(header_)) return protocol_error("an acknowledgement of frames that were never sent");
+  if (acknowledges_queued(header_))
+    return protocol_error("an acknowledgement of frames that were never sent");
   if (header_.type == FrameType::kData && header_.length != 0) {
     multipath::Landing landing = endpoint.data_begins(path_, incarnation_, header_);
     if (landing.verdict == multipath::LandingVerdict::kProtocolError) return protocol_error(landing.error);
@@ -147,12 +149,13 @@ StreamOutcome PathStream::end_payload(Endpoint& endpoint, TimePoint now) {
   return StreamOutcome::kMoved;
 }
 
-// A data frame that waits here has not been sent, or not to its end. Were its acknowledgement believed, the send would
-// complete and the caller's buffer be reused while the queue still refers to it.
+// A data frame that waits here has not been sent, or not to its end. Were its acknowledgement believed, the
+// send would complete and the caller's buffer be reused while the queue still refers to it.
 bool PathStream::acknowledges_queued(const FrameHeader& header) const {
   for (std::size_t i = 0; i < queued_; ++i) {
     const QueuedFrame& frame = queue_[(queue_first_ + i) % kQueueFrames];
-    if (frame.length != 0) return multipath::serial_distance(frame.path_sequence, header.path_acknowledged) > 0;
+    if (frame.length != 0)
+      return multipath::serial_distance(frame.path_sequence, header.path_acknowledged) > 0;
   }
   return false;
 }
