@@ -136,7 +136,7 @@ TEST_F(HostilePeer, CannotAcknowledgeWhatWasNotSent) {
   const std::vector<std::byte> buffer(kBytes);
   const RequestId request = endpoint_.post_send(kNow, buffer.data(), buffer.size(), 0);
   multipath::Transmission transmission;
-  while (!stream.is_full() && endpoint_.poll_transmit(kNow, transmission)) stream.enqueue(transmission);
+  while (!stream.wants_flush() && endpoint_.poll_transmit(kNow, transmission)) stream.enqueue(transmission);
   ASSERT_EQ(stream.flush(), StreamOutcome::kBlocked);
 
   FrameHeader acknowledgement;

@@ -214,7 +214,7 @@ ConnectionStatistics Link::statistics() const {
     one.failures = path.failures;
     one.revivals = path.revivals;
     one.smoothed_rtt_us = static_cast<double>(path.rtt.smoothed().count()) / 1e3;
-    one.rate_bytes_per_s = path.rate.bytes_per_ns() * 1e9;
+    one.rate_bytes_per_s = endpoint_.plane_of(path).rate.typical() * 1e9;
     statistics.paths.push_back(std::move(one));
   }
   return statistics;

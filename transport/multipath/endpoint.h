@@ -26,6 +26,7 @@
 #include "transport/multipath/messages.h"
 #include "transport/multipath/path.h"
 #include "transport/multipath/path_choice.h"
+#include "transport/multipath/plane.h"
 #include "transport/multipath/types.h"
 #include "weft/connection.h"
 
@@ -40,6 +41,9 @@ struct EndpointConfig {
   Duration first_backoff = std::chrono::milliseconds(10);
   Duration largest_backoff = std::chrono::milliseconds(400);
   std::uint32_t good_probes_needed = 3;
+  // For how long a plane may hold data beyond what its round trips need. Small where nothing but this limits
+  // what a path takes.
+  Duration window_slack = std::chrono::milliseconds(8);
 };
 
 // A frame to put on a path. `payload` points to header.length bytes of the caller's send buffer.
@@ -134,6 +138,9 @@ class Endpoint {
   bool is_suspicious(PathId path, TimePoint now) const;
 
   std::span<const Path> paths() const { return {paths_.data(), paths_.size()}; }
+  const Plane& plane_of(const Path& path) const { return planes_[index(path.plane)]; }
+  // What `path` can be expected to carry in `time`, its plane's other paths being busy too. 0: unknown.
+  std::uint64_t bytes_drained_in(Duration time, PathId path) const;
   bool failed() const { return ended_ && ending_ == Ending::kFailed; }
   bool peer_closed() const { return ended_ && ending_ == Ending::kPeerClosed; }
   Duration silence(TimePoint now) const { return now - heard_any_; }
@@ -207,7 +214,7 @@ class Endpoint {
 
   EndpointConfig config_;
   std::vector<Path> paths_;
-  std::size_t planes_ = 1;
+  std::vector<Plane> planes_;
   PathChooser chooser_;
 
   std::vector<SendMessage> sends_;

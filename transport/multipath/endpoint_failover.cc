@@ -118,6 +118,7 @@ void Endpoint::disconnect(PathId id) {
   if (path.state != PathState::kDenied) path.state = PathState::kAssumedBad;
   path.dead_before = std::max(path.dead_before, number(path.incarnation) + 1);
   if (path.in_flight_frames() != 0 && path.sending_incarnation == path.incarnation) path.unresolved = true;
+  planes_[index(path.plane)].bytes_in_flight -= std::exchange(path.bytes_in_flight, 0u);
   path.probe_in_flight = 0;
   path.probe_due = false;
   path.reply_due = 0;
@@ -234,7 +235,6 @@ void Endpoint::resolve_outstanding(Path& path, TimePoint now) {
     resends_[(resend_first_ + resend_count_++) % resends_.size()] = {frame.send_slot, frame.chunk,
                                                                      path.stalled_since};
   }
-  path.bytes_in_flight = 0;
   path.unresolved = false;
   if (lost_any) ++stalls_;
   consider_trust(static_cast<PathId>(&path - paths_.data()), now);

@@ -150,14 +150,17 @@ const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, Time
 void Endpoint::acknowledge_next(Path& path, TimePoint now) {
   const OutstandingFrame frame = path.outstanding[path.acknowledged % kPathWindowFrames];
   ++path.acknowledged;
+  Plane& plane = planes_[index(path.plane)];
   path.bytes_in_flight -= frame.length;
-  path.bytes_delivered += frame.length;
+  plane.bytes_in_flight -= frame.length;
+  plane.bytes_delivered += frame.length;
   Duration rtt = std::max(now - frame.sent, Duration(1));
   path.rtt.sample(rtt);
   path.smallest_rtt = std::min(path.smallest_rtt, rtt);
+  plane.smallest_rtt = std::min(plane.smallest_rtt, rtt);
   if (frame.length >= std::min(kMinChunkBytes, config_.chunk_bytes)) {
-    double delivered = static_cast<double>(path.bytes_delivered - frame.delivered_before);
-    path.rate.sample(now, delivered / static_cast<double>(rtt.count()), frame.busy);
+    double delivered = static_cast<double>(plane.bytes_delivered - frame.delivered_before);
+    plane.rate.sample(now, delivered / static_cast<double>(rtt.count()), frame.busy);
   }
   credit_chunk(frame);
 }

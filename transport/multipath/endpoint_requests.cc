@@ -33,6 +33,7 @@ Endpoint::Endpoint(const EndpointConfig& config)
     : config_(config),
       paths_(config.path_planes.size()),
       planes_(count_planes(config.path_planes)),
+      chooser_(config.window_slack),
       sends_(kSlots),
       receives_(kSlots),
       resends_(config.path_planes.size() * kPathWindowFrames),
@@ -112,23 +113,22 @@ Completion Endpoint::take_completion(RequestId request) {
   return completion;
 }
 
-// A chunk should keep its path busy for a few milliseconds: then what is queued in front of a control frame,
-// or lost with a path, is little, and paths finish together. Until rates are known, large messages over
-// several planes are cut finely.
+// A chunk should keep its plane busy for about a millisecond: then what is queued in front of a control
+// frame, or lost with a path, is little, and planes finish together. Until rates are known, large messages
+// over several planes are cut finely.
 std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
-  constexpr double kChunkNs = 4e6;
+  constexpr double kChunkNs = 1e6;
   double rate = 0;
-  std::size_t usable = 0;
-  for (const Path& path : paths_) {
-    if (!path.usable()) continue;
-    rate += path.rate.bytes_per_ns();
-    ++usable;
+  std::size_t known = 0;
+  for (const Plane& plane : planes_) {
+    rate += plane.rate.typical();
+    known += plane.rate.typical() > 0;
   }
   std::uint64_t chunk = config_.chunk_bytes;
-  if (rate > 0) {
-    chunk = std::bit_floor(static_cast<std::uint64_t>(rate / static_cast<double>(usable) * kChunkNs) + 1);
-  } else if (planes_ > 1) {
-    chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_)));
+  if (known != 0) {
+    chunk = std::bit_floor(static_cast<std::uint64_t>(rate / static_cast<double>(known) * kChunkNs) + 1);
+  } else if (planes_.size() > 1) {
+    chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_.size())));
   }
   chunk =
       std::clamp<std::uint64_t>(chunk, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);

@@ -28,6 +28,14 @@ bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   return transmit_global_control(now, out) || transmit_path_control(now, out) || transmit_data(now, out);
 }
 
+std::uint64_t Endpoint::bytes_drained_in(Duration time, PathId id) const {
+  PlaneId plane = paths_[index(id)].plane;
+  auto sharing = std::count_if(paths_.begin(), paths_.end(),
+                               [&](const Path& path) { return path.plane == plane && path.usable(); });
+  double bytes = planes_[index(plane)].rate.typical() * static_cast<double>(time.count());
+  return static_cast<std::uint64_t>(bytes / static_cast<double>(std::max<std::ptrdiff_t>(1, sharing)));
+}
+
 // Every frame carries feedback for its path, so whatever goes out pays what the path owes.
 void Endpoint::stamp(PathId id, FrameHeader& header) {
   Path& path = paths_[index(id)];
@@ -44,7 +52,7 @@ void Endpoint::stamp(PathId id, FrameHeader& header) {
 // Control frames that belong to no path in particular travel with the next message; failing a usable path, on
 // any that is connected.
 std::optional<PathId> Endpoint::control_path() {
-  auto path = chooser_.for_small(paths_, 0);
+  auto path = chooser_.for_small(paths_, planes_, 0);
   if (path && (doubtful_mask_ & mask_of(*path)) == 0) return path;
   if (doubtful_mask_ != 0) {
     if (auto other = trustworthy_control_path()) return other;
@@ -152,7 +160,7 @@ bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
       pop_resend();
       continue;
     }
-    auto path = chooser_.for_chunk(paths_, send.chunk_length(resend.chunk), queued_bytes_);
+    auto path = chooser_.for_chunk(paths_, planes_, send.chunk_length(resend.chunk), queued_bytes_);
     if (!path) return false;
     longest_stall_ = std::max(longest_stall_, now - resend.stalled_since);
     emit_chunk(*path, resend.send_slot, resend.chunk, true, now, out);
@@ -163,8 +171,8 @@ bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
   std::uint16_t slot = transmitting_.front();
   SendMessage& send = sends_[slot];
   std::uint32_t length = send.chunk_length(send.next_chunk);
-  auto path = send.chunks == 1 ? chooser_.for_small(paths_, length)
-                               : chooser_.for_chunk(paths_, length, queued_bytes_);
+  auto path = send.chunks == 1 ? chooser_.for_small(paths_, planes_, length)
+                               : chooser_.for_chunk(paths_, planes_, length, queued_bytes_);
   if (!path) return false;
   emit_chunk(*path, slot, send.next_chunk, false, now, out);
   if (++send.next_chunk == send.chunks) {
@@ -178,6 +186,7 @@ bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
 void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bool resent, TimePoint now,
                           Transmission& out) {
   Path& path = paths_[index(id)];
+  Plane& plane = planes_[index(path.plane)];
   const SendMessage& send = sends_[slot];
   std::uint32_t length = send.chunk_length(chunk);
   out.path = id;
@@ -195,9 +204,10 @@ void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bo
   out.payload = send.data + out.header.offset;
   if (!path.is_waiting()) path.waiting_since = now;
   path.outstanding[path.next_sequence % kPathWindowFrames] = {
-      slot, chunk, length, now, path.bytes_delivered, resent, path.in_flight_frames() >= 2};
+      slot, chunk, length, now, plane.bytes_delivered, resent, plane.bytes_in_flight >= 2 * length};
   ++path.next_sequence;
   path.bytes_in_flight += length;
+  plane.bytes_in_flight += length;
   path.bytes_sent += length;
   ++path.chunks_sent;
   queued_bytes_ -= length;

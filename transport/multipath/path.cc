@@ -44,15 +44,6 @@ const char* to_string(LossReason reason) {
   return "?";
 }
 
-void RateEstimator::sample(TimePoint now, double bytes_per_ns, bool busy) {
-  if (busy && now - window_began_ > kWindow) {
-    previous_ = now - window_began_ > 4 * kWindow ? 0 : current_;
-    current_ = 0;
-    window_began_ = now;
-  }
-  current_ = std::max(current_, bytes_per_ns);
-}
-
 bool Path::mark_received(std::uint32_t sequence) {
   std::int32_t ahead = serial_distance(received_in_order, sequence);
   if (ahead < 0) return true;
@@ -93,7 +84,6 @@ void Path::begin_sending() {
   sending_incarnation = incarnation;
   next_sequence = 0;
   if (!planted(Bug::kAcknowledgesAcrossIncarnations)) acknowledged = 0;
-  bytes_in_flight = 0;
 }
 
 }  // namespace weft::multipath

@@ -51,32 +51,15 @@ class RttEstimator {
   Duration deviation_{};
 };
 
-// Delivery rate: bytes acknowledged between the sending of a frame and its acknowledgement, over that time;
-// the largest of this and the previous window, because a sample taken while there was little to send is too
-// low (BBR, draft-cardwell-iccrg-bbr-congestion-control, section 4.1).
-class RateEstimator {
- public:
-  // `busy`: the path had more to carry when the frame was sent. Otherwise the sample can only raise the
-  // estimate, or a path that is given little would look slow and be given less.
-  void sample(TimePoint now, double bytes_per_ns, bool busy);
-  double bytes_per_ns() const { return current_ > previous_ ? current_ : previous_; }
-
- private:
-  static constexpr Duration kWindow = std::chrono::seconds(1);
-  double current_ = 0;
-  double previous_ = 0;
-  TimePoint window_began_{};
-};
-
 // A data frame that is sent and not yet acknowledged.
 struct OutstandingFrame {
   std::uint16_t send_slot = 0;
   std::uint32_t chunk = 0;
   std::uint32_t length = 0;
   TimePoint sent{};
-  std::uint64_t delivered_before = 0;  // bytes acknowledged on this path when it was sent
+  std::uint64_t delivered_before = 0;  // bytes acknowledged on the plane when it was sent
   bool resent = false;
-  bool busy = false;  // others were unacknowledged on the path when it was sent
+  bool busy = false;  // others were unacknowledged on the plane when it was sent
 };
 
 // What this end has to tell the peer about a path's dead incarnations. An end sends data on an incarnation
@@ -116,12 +99,10 @@ struct Path {
   std::uint32_t acknowledged = 0;                                 // data frames the peer has in order
   std::array<OutstandingFrame, kPathWindowFrames> outstanding{};  // by sequence modulo the window
   std::uint64_t bytes_in_flight = 0;
-  std::uint64_t bytes_delivered = 0;
   bool unresolved = false;    // it failed with frames outstanding, and the peer's account is not here yet
   TimePoint stalled_since{};  // last sign of life before that failure
   RttEstimator rtt;
   Duration smallest_rtt = Duration::max();
-  RateEstimator rate;
 
   // Receiving.
   std::uint32_t received_in_order = 0;

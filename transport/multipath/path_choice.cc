@@ -1,98 +1,117 @@
 #include "transport/multipath/path_choice.h"
 
 #include <algorithm>
+#include <array>
 
 namespace weft::multipath {
 namespace {
 
-// What a path may hold beyond its bandwidth-delay product, so that the sender's pauses do not drain it.
-constexpr double kSlackNs = 4e6;
-constexpr std::uint64_t kMinChunksInFlight = 2;
 constexpr double kRateUnknown = 1.0;  // bytes per ns; only its being equal for all matters
+constexpr std::uint8_t kNone = 0xFF;
 
-double rate_of(const Path& path, double fallback) {
-  double rate = path.rate.bytes_per_ns();
-  return rate > 0 ? rate : fallback;
-}
-
-double fastest_known_rate(std::span<const Path> paths) {
+double fastest_known_rate(std::span<const Plane> planes) {
   double fastest = 0;
-  for (const Path& path : paths)
-    if (path.usable()) fastest = std::max(fastest, path.rate.bytes_per_ns());
+  for (const Plane& plane : planes) fastest = std::max(fastest, plane.rate.typical());
   return fastest > 0 ? fastest : kRateUnknown;
 }
 
-double base_delay_ns(const Path& path) {
-  return path.smallest_rtt == Duration::max() ? 0 : static_cast<double>(path.smallest_rtt.count());
-}
+// What the choice has to know of a plane.
+struct Candidate {
+  std::uint8_t path = kNone;  // with room and the least in flight
+  bool usable = false;        // any of its paths is
+  double rate = 0;
+};
 
-double finish_ns(const Path& path, double rate, std::uint64_t bytes) {
-  return static_cast<double>(path.bytes_in_flight + bytes) / rate;
+double finish_ns(const Plane& plane, double rate, std::uint64_t bytes) {
+  return static_cast<double>(plane.bytes_in_flight + bytes) / rate;
 }
 
 }  // namespace
 
-bool has_room(const Path& path, std::uint64_t bytes) {
+// Usable, writable, and it or its plane below its window.
+bool PathChooser::has_room(const Path& path, const Plane& plane, std::uint64_t bytes) const {
   if (!path.usable() || !path.writable || path.in_flight_frames() >= kPathWindowFrames) return false;
-  if (path.in_flight_frames() < kMinChunksInFlight) return true;
-  // Twice the product, as BBR's window has it: with just the product the measured rate could never exceed
-  // what the window had allowed before.
-  double cap = path.rate.bytes_per_ns() * (2 * base_delay_ns(path) + kSlackNs);
-  return static_cast<double>(path.bytes_in_flight + bytes) <= cap;
+  return path.in_flight_frames() == 0 || plane.has_room(bytes, window_slack_);
 }
 
-std::optional<PathId> PathChooser::for_chunk(std::span<Path> paths, std::uint64_t chunk_bytes,
-                                             std::uint64_t queued_bytes) {
-  double fallback = fastest_known_rate(paths);
-  std::optional<std::size_t> best;  // of those with room
-  double best_finish = 0;
-  double total_rate = 0;
-  double total_in_flight = 0;
+std::optional<PathId> PathChooser::for_chunk(std::span<Path> paths, std::span<const Plane> planes,
+                                             std::uint64_t chunk_bytes, std::uint64_t queued_bytes) {
+  std::array<Candidate, kMaxPaths> candidates;
   for (std::size_t step = 0; step < paths.size(); ++step) {
     std::size_t i = (rotation_ + step) % paths.size();
     Path& path = paths[i];
     if (!path.usable()) continue;
     path.state = PathState::kGood;
-    double rate = rate_of(path, fallback);
-    total_rate += rate;
-    total_in_flight += static_cast<double>(path.bytes_in_flight);
-    double finish = finish_ns(path, rate, chunk_bytes);
-    if (has_room(path, chunk_bytes) && (!best || finish < best_finish)) {
-      best = i;
-      best_finish = finish;
-    }
+    Candidate& candidate = candidates[index(path.plane)];
+    candidate.usable = true;
+    if (!has_room(path, planes[index(path.plane)], chunk_bytes)) continue;
+    if (candidate.path == kNone || path.bytes_in_flight < paths[candidate.path].bytes_in_flight)
+      candidate.path = static_cast<std::uint8_t>(i);
   }
-  if (!best) return std::nullopt;
-  Path& chosen = paths[*best];
-  double others_rate = total_rate - rate_of(chosen, fallback);
-  if (others_rate <= 0) return static_cast<PathId>(*best);
+
+  double fallback = fastest_known_rate(planes);
+  std::size_t best = planes.size();
+  double best_finish = 0;
+  double total_rate = 0;
+  double total_in_flight = 0;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    Candidate& candidate = candidates[i];
+    if (!candidate.usable) continue;
+    candidate.rate = planes[i].rate.typical();
+    if (candidate.rate == 0) candidate.rate = fallback;
+    total_rate += candidate.rate;
+    total_in_flight += static_cast<double>(planes[i].bytes_in_flight);
+    double finish = finish_ns(planes[i], candidate.rate, chunk_bytes);
+    if (candidate.path == kNone || (best != planes.size() && finish >= best_finish)) continue;
+    best = i;
+    best_finish = finish;
+  }
+  if (best == planes.size()) return std::nullopt;
+  PathId chosen = static_cast<PathId>(candidates[best].path);
+  double others_rate = total_rate - candidates[best].rate;
+  if (others_rate <= 0) return chosen;
 
   // When would the others be done with all that waits? Together at best, but never before one of them could
   // carry this chunk alone.
-  double others_in_flight = total_in_flight - static_cast<double>(chosen.bytes_in_flight);
+  double others_in_flight = total_in_flight - static_cast<double>(planes[best].bytes_in_flight);
   double together = (others_in_flight + static_cast<double>(queued_bytes)) / others_rate;
-  if (best_finish <= together) return static_cast<PathId>(*best);
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    if (i == *best || !paths[i].usable()) continue;
-    if (finish_ns(paths[i], rate_of(paths[i], fallback), chunk_bytes) < best_finish) {
-      chosen.state = PathState::kSkip;
+  if (best_finish <= together) return chosen;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    if (i == best || !candidates[i].usable) continue;
+    if (finish_ns(planes[i], candidates[i].rate, chunk_bytes) < best_finish) {
+      paths[index(chosen)].state = PathState::kSkip;
       return std::nullopt;
     }
   }
-  return static_cast<PathId>(*best);
+  return chosen;
 }
 
-std::optional<PathId> PathChooser::for_small(std::span<Path> paths, std::uint64_t bytes) {
-  if (company_ && has_room(paths[index(*company_)], bytes)) return company_;
-  std::optional<std::size_t> next;
+std::optional<PathId> PathChooser::for_small(std::span<const Path> paths, std::span<const Plane> planes,
+                                             std::uint64_t bytes) const {
+  auto idle_with_room = [&](const Path& path) {
+    const Plane& plane = planes[index(path.plane)];
+    return plane.bytes_in_flight == 0 && has_room(path, plane, bytes);
+  };
+  if (company_ && idle_with_room(paths[index(*company_)])) return company_;
+  double fallback = fastest_known_rate(planes);
+  std::optional<std::size_t> best;
+  double best_wait = 0;
+  bool best_owes = false;
   for (std::size_t step = 0; step < paths.size(); ++step) {
     std::size_t i = (rotation_ + step) % paths.size();
-    if (!has_room(paths[i], bytes)) continue;
-    if (paths[i].feedback_due) return static_cast<PathId>(i);
-    if (!next || paths[i].bytes_in_flight < paths[*next].bytes_in_flight) next = i;
+    const Path& path = paths[i];
+    const Plane& plane = planes[index(path.plane)];
+    if (!has_room(path, plane, bytes)) continue;
+    double rate = plane.rate.typical();
+    double wait = finish_ns(plane, rate > 0 ? rate : fallback, path.bytes_in_flight);
+    bool owes = path.feedback_due || company_ == static_cast<PathId>(i);
+    if (best && (wait > best_wait || (wait == best_wait && (best_owes || !owes)))) continue;
+    best = i;
+    best_wait = wait;
+    best_owes = owes;
   }
-  if (!next) return std::nullopt;
-  return static_cast<PathId>(*next);
+  if (!best) return std::nullopt;
+  return static_cast<PathId>(*best);
 }
 
 }  // namespace weft::multipath

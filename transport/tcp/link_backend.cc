@@ -18,6 +18,10 @@ using multipath::TimePoint;
 
 namespace {
 
+// How long a path should be able to send while nobody looks after it. What waits longer is given too early:
+// it cannot go over another path that turns out to be faster.
+constexpr std::chrono::milliseconds kUnsentTime{4};
+
 constexpr std::uint64_t mask_of(PathId path) {
   return std::uint64_t{1} << multipath::index(path);
 }
@@ -155,7 +159,7 @@ void LinkBackend::send(const multipath::Transmission& transmission, multipath::E
   if (!slot.stream) return;
   slot.stream->enqueue(transmission);
   dirty_ |= mask_of(transmission.path);
-  if (slot.stream->is_full()) flush_path(transmission.path, endpoint, now);
+  if (slot.stream->wants_flush()) flush_path(transmission.path, endpoint, now);
 }
 
 void LinkBackend::flush(multipath::Endpoint& endpoint, TimePoint now) {
@@ -218,6 +222,7 @@ void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
     PathId path = static_cast<PathId>(i);
     PathSlot& slot = paths_[i];
     if (slot.dial) step_dial(path, endpoint, now);
+    if (slot.stream) slot.stream->limit_unsent(endpoint.bytes_drained_in(kUnsentTime, path));
     if (!slot.stream || !endpoint.is_suspicious(path, now)) {
       slot.marked = false;
     } else {

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -27,6 +28,9 @@ constexpr std::size_t kReceiveBudgetBytes = 1024 * 1024;
 // While a large payload is read, only the next header is read along: what lands in staging is copied once
 // more.
 constexpr std::size_t kLargePayload = 16 * 1024;
+constexpr std::uint64_t kLeastUnsentLimit = 32 * 1024;
+constexpr std::uint64_t kFirstUnsentLimit = 128 * 1024;
+constexpr std::uint64_t kLargestUnsentLimit = 4 * 1024 * 1024;
 
 }  // namespace
 
@@ -35,7 +39,17 @@ PathStream::PathStream(Socket socket, multipath::PathId path, multipath::Incarna
     : socket_(std::move(socket)),
       path_(path),
       incarnation_(incarnation),
-      payload_checksum_(payload_checksum) {}
+      payload_checksum_(payload_checksum) {
+  limit_unsent(kFirstUnsentLimit);
+}
+
+void PathStream::limit_unsent(std::uint64_t bytes) {
+  auto limit = static_cast<std::uint32_t>(
+      std::bit_ceil(std::clamp<std::uint64_t>(bytes, kLeastUnsentLimit, kLargestUnsentLimit)));
+  if (limit == unsent_limit_) return;
+  unsent_limit_ = limit;
+  setsockopt(socket_.fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
+}
 
 StreamOutcome PathStream::protocol_error(const char* what) {
   error_ = what;
@@ -165,6 +179,7 @@ void PathStream::enqueue(const multipath::Transmission& transmission) {
   frame.path_sequence = transmission.header.path_sequence;
   frame.payload = transmission.payload;
   frame.length = transmission.header.length;
+  queued_bytes_ += frame.length;
   if (payload_checksum_ && frame.length != 0) {
     FrameHeader header = transmission.header;
     header.flags |= multipath::kFlagChecksum;
@@ -214,6 +229,7 @@ void PathStream::drop_sent(std::size_t bytes) {
     std::size_t whole = kHeaderBytes + queue_[queue_first_].length;
     if (bytes < whole) break;
     bytes -= whole;
+    queued_bytes_ -= queue_[queue_first_].length;
     queue_first_ = (queue_first_ + 1) % kQueueFrames;
     --queued_;
   }

@@ -37,9 +37,12 @@ class PathStream {
 
   // Reads what is there, up to a budget, so that one busy path does not keep the others waiting (I6).
   StreamOutcome receive(multipath::Endpoint& endpoint, multipath::TimePoint now);
-  // Takes a frame. The caller flushes when is_full().
+  // How much may wait unsent, in the kernel and, in front of it, here: what is queued has left the hands of
+  // those who choose paths. Only a few values, so that it seldom changes.
+  void limit_unsent(std::uint64_t bytes);
+  // Takes a frame. The caller flushes when wants_flush().
   void enqueue(const multipath::Transmission& transmission);
-  bool is_full() const { return queued_ == kQueueFrames; }
+  bool wants_flush() const { return queued_ == kQueueFrames || queued_bytes_ >= unsent_limit_; }
   bool has_output() const { return queued_ != 0; }
   StreamOutcome flush();
 
@@ -97,6 +100,8 @@ class PathStream {
   std::array<QueuedFrame, kQueueFrames> queue_;
   std::size_t queue_first_ = 0;
   std::size_t queued_ = 0;
+  std::size_t queued_bytes_ = 0;  // payload, of frames that are not sent as a whole
+  std::uint32_t unsent_limit_ = 0;
   std::size_t first_sent_bytes_ = 0;  // of the first queued frame, header included
   std::string error_;
 };
