@@ -205,6 +205,8 @@ TEST(Closing, WithRequestsInFlightLeavesBuffersAloneAndFailsThePeers) {
     EXPECT_GE(lost, 1) << "how many were through before the close is a matter of speed; not all can be";
     EXPECT_EQ(staying->error().code(), StatusCode::kPeerLost);
     EXPECT_THAT(staying->error().message(), HasSubstr("127.0.0.1"));
+    EXPECT_THAT(staying->error().message(), HasSubstr("closed the connection"))
+        << "it was told, it did not wait";
     int value = 0;
     const RequestId late = staying->post_send(&value, sizeof value, 1);
     ASSERT_NE(late, RequestId::kNone);

@@ -66,6 +66,11 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
     if (any.down.to_tell && !planted(Bug::kNeverRepeatsPathDown)) any.down.to_send = true;
   for (std::size_t i = 0; i < paths_.size(); ++i)
     if (paths_[i].down.to_send) down_mask_ |= mask_of(static_cast<PathId>(i));
+  if (closing_) {
+    // The path that was to carry our goodbye may have been given up for the buffer of which it held a part.
+    goodbye_mask_ |= mask_of(id);
+    control_mask_ |= mask_of(id);
+  }
   consider_trust(id, now);
   return true;
 }
