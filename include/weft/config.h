@@ -35,7 +35,7 @@ struct Config {
   std::chrono::milliseconds peer_timeout{1800};
   // Shortest silence after which a path with unacknowledged data is left for another.
   // WEFT_PATH_TIMEOUT_MS, 2..10000.
-  std::chrono::milliseconds path_timeout{25};
+  std::chrono::milliseconds path_timeout{20};
   // Time that connect() has to reach the listener. WEFT_CONNECT_TIMEOUT_MS, 100..3600000.
   std::chrono::milliseconds connect_timeout{30000};
   // Shared by all processes of a job; a process that does not know it cannot join. Empty: not asked for.

@@ -37,7 +37,7 @@ struct EndpointConfig {
   bool connects = false;                 // this end reconnects failed paths; the other accepts
   std::size_t chunk_bytes = 512 * 1024;  // a power of two; equal at both ends
   Duration peer_timeout = std::chrono::milliseconds(1800);
-  Duration path_timeout = std::chrono::milliseconds(25);
+  Duration path_timeout = std::chrono::milliseconds(20);
   Duration first_backoff = std::chrono::milliseconds(10);
   Duration largest_backoff = std::chrono::milliseconds(400);
   std::uint32_t good_probes_needed = 3;
@@ -180,6 +180,7 @@ class Endpoint {
 
   // endpoint_failover.cc
   void disconnect(PathId path);
+  void tell_on_all_paths(PathId about);
   void declare_bad(PathId path, LossReason reason, bool fenced, TimePoint now);
   const char* handle_path_down(PathId arrived_on, const FrameHeader& header, TimePoint now);
   void settle(PathId path, TimePoint now);
@@ -202,7 +203,8 @@ class Endpoint {
   void push_action(ActionKind kind, PathId path, LossReason reason);
 
   // endpoint_transmit.cc
-  bool transmit_global_control(TimePoint now, Transmission& out);
+  bool transmit_global_control(Transmission& out);
+  bool transmit_path_down(Transmission& out);
   bool transmit_path_control(TimePoint now, Transmission& out);
   bool transmit_data(TimePoint now, Transmission& out);
   std::optional<PathId> control_path();
@@ -243,7 +245,7 @@ class Endpoint {
   std::uint64_t feedback_mask_ = 0;  // paths that owe feedback for data; it goes out when the driver is idle
   std::uint64_t lazy_feedback_mask_ =
       0;                         // paths that owe feedback for credit; it goes out with the next tick
-  std::uint64_t down_mask_ = 0;  // paths whose path-down or confirmation is to be sent over some other path
+  std::uint64_t down_mask_ = 0;  // paths whose path-down or confirmation is to be sent over others
   // Paths that carried a frame which the peer has to confirm: since the last round of repeats, and in the one
   // before. Where it did not and not a word came since, the path is doubtful, and repeats avoid it.
   std::uint64_t asked_mask_ = 0;

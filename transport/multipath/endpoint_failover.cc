@@ -62,10 +62,11 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   // A connection is no sign of life by itself: attempts can reach this end, one after another, over a fabric
   // that carries nothing back. The first one is the beginning of time.
   if (heard_any_ == TimePoint{}) heard_any_ = now;
-  for (Path& any : paths_)
-    if (any.down.to_tell && !planted(Bug::kNeverRepeatsPathDown)) any.down.to_send = true;
-  for (std::size_t i = 0; i < paths_.size(); ++i)
-    if (paths_[i].down.to_send) down_mask_ |= mask_of(static_cast<PathId>(i));
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!paths_[i].down.to_tell || planted(Bug::kNeverRepeatsPathDown)) continue;
+    paths_[i].down.to_send |= mask_of(id);
+    down_mask_ |= mask_of(static_cast<PathId>(i));
+  }
   if (closing_) {
     // The path that was to carry our goodbye may have been given up for the buffer of which it held a part.
     goodbye_mask_ |= mask_of(id);
@@ -116,6 +117,12 @@ bool Endpoint::set_denied(PathId id, bool denied) {
   return true;
 }
 
+void Endpoint::tell_on_all_paths(PathId about) {
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    if (paths_[i].connected) paths_[index(about)].down.to_send |= mask_of(static_cast<PathId>(i));
+  if (paths_[index(about)].down.to_send != 0) down_mask_ |= mask_of(about);
+}
+
 // Nothing more is sent on the path, and what comes on it is ignored.
 void Endpoint::disconnect(PathId id) {
   Path& path = paths_[index(id)];
@@ -141,16 +148,16 @@ void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint 
   disconnect(id);
   path.last_loss = reason;
   ++path.failures;
+  if (reason == LossReason::kSilent || reason == LossReason::kPeerSaidSo)
+    planes_[index(path.plane)].fell_silent = now;
   path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
   path.reconnect_at = now + path.backoff;
 
   // Whatever control frame was on it may be lost.
   if (!planted(Bug::kNeverRepeatsCredit)) credits_sent_ = credits_confirmed_;
   for (std::size_t i = 0; i < paths_.size(); ++i) {
-    if (paths_[i].down.to_tell && !planted(Bug::kNeverRepeatsPathDown)) {
-      paths_[i].down.to_send = true;
-      down_mask_ |= mask_of(static_cast<PathId>(i));
-    }
+    if (paths_[i].down.to_tell && !planted(Bug::kNeverRepeatsPathDown))
+      tell_on_all_paths(static_cast<PathId>(i));
   }
   push_action(ActionKind::kLost, id, reason);
   if (planted(Bug::kSkipsFence)) fenced = true;
@@ -174,8 +181,8 @@ void Endpoint::settle(PathId id, TimePoint now) {
     down.account_in_order = path.received_in_order;
     down.account_beyond = path.received_beyond;
   }
-  down.to_tell = down.to_send = true;
-  down_mask_ |= mask_of(id);
+  down.to_tell = true;
+  tell_on_all_paths(id);
   resolve_outstanding(path, now);
   consider_end();
 }
@@ -204,7 +211,8 @@ const char* Endpoint::handle_path_down(PathId arrived_on, const FrameHeader& hea
     if (down.dead_through < header.epoch) {
       // It speaks of an incarnation that never lived here. It can never live now, and that is the account.
       down.dead_through = header.epoch;
-      down.to_tell = down.to_send = true;
+      down.to_tell = true;
+      tell_on_all_paths(id);
     }
     resolve_outstanding(path, now);
   }
@@ -393,7 +401,10 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
   TimePoint since = silent_since(path);
   Duration limit = silence_limit(path);
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
-  bool proven_dead = now - since > limit && peer_is_alive_elsewhere(id, since + limit / 2);
+  // Paths of a plane tend to fail together, by the port or the cable that they share.
+  const std::optional<TimePoint>& silence = planes_[index(path.plane)].fell_silent;
+  Duration patience = silence && now - *silence < limit ? limit / 2 : limit;
+  bool proven_dead = now - since > patience && peer_is_alive_elsewhere(id, since + limit / 2);
   if (proven_dead || now - since > late_limit(path)) {
     declare_bad(id, LossReason::kSilent, false, now);
   }
@@ -440,9 +451,7 @@ void Endpoint::repeat_control(TimePoint now) {
   credits_sent_at_last_repeat_ = credits_sent_;
   if (planted(Bug::kNeverRepeatsPathDown)) return;
   for (std::size_t i = 0; i < paths_.size(); ++i) {
-    if (!paths_[i].down.to_tell) continue;
-    paths_[i].down.to_send = true;
-    down_mask_ |= mask_of(static_cast<PathId>(i));
+    if (paths_[i].down.to_tell) tell_on_all_paths(static_cast<PathId>(i));
   }
 }
 

@@ -209,7 +209,10 @@ const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, cons
     case FrameType::kPathDownConfirm: {
       if (header.slot >= paths_.size()) return "a confirmation for a path that does not exist";
       DownState& down = paths_[header.slot].down;
-      if (down.to_tell && header.epoch >= down.dead_through) down.to_tell = down.to_send = false;
+      if (down.to_tell && header.epoch >= down.dead_through)  {
+        down.to_tell = false;
+        down.to_send = 0;
+      }
       return nullptr;
     }
     case FrameType::kProbe:

@@ -113,20 +113,18 @@ Completion Endpoint::take_completion(RequestId request) {
   return completion;
 }
 
-// A chunk should keep its plane busy for about a millisecond: then what is queued in front of a control
-// frame, or lost with a path, is little, and planes finish together. Until rates are known, large messages
-// over several planes are cut finely.
+// A chunk should keep its path busy for about a millisecond: then what is queued in front of a control frame,
+// or lost with a path, is little, and planes finish together. Until rates are known, large messages over
+// several planes are cut finely.
 std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
-  constexpr double kChunkNs = 1e6;
-  double rate = 0;
-  std::size_t known = 0;
-  for (const Plane& plane : planes_) {
-    rate += plane.rate.typical();
-    known += plane.rate.typical() > 0;
+  constexpr Duration kChunkTime = std::chrono::milliseconds(1);
+  std::uint64_t fastest = 0;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (paths_[i].usable()) fastest = std::max(fastest, bytes_drained_in(kChunkTime, static_cast<PathId>(i)));
   }
   std::uint64_t chunk = config_.chunk_bytes;
-  if (known != 0) {
-    chunk = std::bit_floor(static_cast<std::uint64_t>(rate / static_cast<double>(known) * kChunkNs) + 1);
+  if (fastest != 0) {
+    chunk = std::bit_ceil(fastest);
   } else if (planes_.size() > 1) {
     chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_.size())));
   }

@@ -25,7 +25,7 @@ bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
-  return transmit_global_control(now, out) || transmit_path_control(now, out) || transmit_data(now, out);
+  return transmit_global_control(out) || transmit_path_control(now, out) || transmit_data(now, out);
 }
 
 std::uint64_t Endpoint::bytes_drained_in(Duration time, PathId id) const {
@@ -74,41 +74,61 @@ std::optional<PathId> Endpoint::trustworthy_control_path() {
   return connected;
 }
 
-bool Endpoint::transmit_global_control(TimePoint, Transmission& out) {
-  if (down_mask_ == 0 && credits_sent_ == next_receive_) return false;
+bool Endpoint::transmit_global_control(Transmission& out) {
+  if (down_mask_ != 0 && transmit_path_down(out)) return true;
+  if (credits_sent_ == next_receive_) return false;
   auto path = control_path();
   if (!path) return false;
+  const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
   out.path = *path;
-  if (down_mask_ != 0) {
-    std::size_t about = static_cast<std::size_t>(std::countr_zero(down_mask_));
+  out.header.type = FrameType::kClearToSend;
+  out.header.slot = static_cast<std::uint16_t>(credits_sent_ % kSlots);
+  out.header.epoch = static_cast<std::uint32_t>(credits_sent_ / kSlots);
+  out.header.tag = receive.tag;
+  out.header.message_bytes = receive.capacity;
+  credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
+  asked_mask_ |= mask_of(*path);
+  chooser_.keep_company(*path);
+  stamp(*path, out.header);
+  return true;
+}
+
+bool Endpoint::transmit_path_down(Transmission& out) {
+  for (std::uint64_t rest = down_mask_; rest != 0; rest &= rest - 1) {
+    std::size_t about = static_cast<std::size_t>(std::countr_zero(rest));
     DownState& down = paths_[about].down;
-    out.header.slot = static_cast<std::uint16_t>(about);
+    std::optional<PathId> path;
     if (down.confirm_due) {
-      out.header.type = FrameType::kPathDownConfirm;
-      out.header.epoch = down.peer_dead_through;
-      down.confirm_due = false;
-    } else {
+      path = control_path();
+      if (path) {
+        out.header.type = FrameType::kPathDownConfirm;
+        out.header.epoch = down.peer_dead_through;
+        down.confirm_due = false;
+        asked_mask_ |= mask_of(*path);
+      }
+    }
+    for (std::uint64_t others = path ? 0 : down.to_send; others != 0; others &= others - 1) {
+      std::size_t other = static_cast<std::size_t>(std::countr_zero(others));
+      bool connected = paths_[other].connected;
+      if (connected && !paths_[other].writable) continue;
+      down.to_send &= ~(std::uint64_t{1} << other);
+      if (!connected) continue;
+      path = static_cast<PathId>(other);
       out.header.type = FrameType::kPathDown;
       out.header.epoch = down.dead_through;
       out.header.account_incarnation = down.account_incarnation;
       out.header.path_sequence = down.account_in_order;
       out.header.offset = down.account_beyond;
-      down.to_send = false;
+      break;
     }
-    if (!down.confirm_due && !down.to_send) down_mask_ &= ~(std::uint64_t{1} << about);
-  } else {
-    const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
-    out.header.type = FrameType::kClearToSend;
-    out.header.slot = static_cast<std::uint16_t>(credits_sent_ % kSlots);
-    out.header.epoch = static_cast<std::uint32_t>(credits_sent_ / kSlots);
-    out.header.tag = receive.tag;
-    out.header.message_bytes = receive.capacity;
-    credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
+    if (!down.confirm_due && down.to_send == 0) down_mask_ &= ~(std::uint64_t{1} << about);
+    if (!path) continue;
+    out.path = *path;
+    out.header.slot = static_cast<std::uint16_t>(about);
+    stamp(*path, out.header);
+    return true;
   }
-  asked_mask_ |= mask_of(*path);
-  chooser_.keep_company(*path);
-  stamp(*path, out.header);
-  return true;
+  return false;
 }
 
 bool Endpoint::transmit_path_control(TimePoint now, Transmission& out) {

@@ -68,7 +68,9 @@ struct OutstandingFrame {
 // settled.
 struct DownState {
   bool to_tell = false;            // not yet confirmed by the peer
-  bool to_send = false;            // goes out with the next opportunity
+  // Paths over which it still has to go out. It goes over all, and the one with the shortest queue decides how
+  // long the path's data waits.
+  std::uint64_t to_send = 0;
   std::uint32_t dead_through = 0;  // this incarnation and all before are fenced here
   std::uint32_t account_incarnation = 0;
   std::uint32_t account_in_order = 0;  // data frames that landed, as in Path::received_in_order

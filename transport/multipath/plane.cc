@@ -5,7 +5,7 @@ namespace {
 
 constexpr Duration kWindow = std::chrono::seconds(1);
 constexpr double kTypicalWeight = 1.0 / 16;
-constexpr std::uint64_t kFirstWindowBytes = 4 * kMinChunkBytes;
+constexpr std::uint64_t kFirstWindowBytes = 256 * 1024;
 
 }  // namespace
 

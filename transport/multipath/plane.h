@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "transport/multipath/types.h"
 
@@ -34,6 +35,7 @@ struct Plane {
   std::uint64_t bytes_delivered = 0;
   Duration smallest_rtt = Duration::max();
   RateEstimator rate;
+  std::optional<TimePoint> fell_silent;  // when one of its paths was last given up for silence
 
   // How many bytes may be unacknowledged: twice the product of rate and round trip, as BBR's window has it
   // (with just the product the measured rate could never exceed what the window had allowed before), and what

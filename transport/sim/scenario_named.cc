@@ -25,7 +25,7 @@ Scenario four_planes(const std::string& name, std::uint64_t seed) {
   scenario.fabric.planes.assign(kPlanes, PlaneSetup{1.25, microseconds(5)});
   scenario.fabric.kind = PathKind::kStream;
   scenario.chunk_bytes = 512 * kKiB;
-  scenario.path_timeout = milliseconds(25);
+  scenario.path_timeout = milliseconds(20);
   scenario.peer_timeout = milliseconds(1800);
   scenario.traffic.fixed_size = true;
   scenario.traffic.one_direction = true;
