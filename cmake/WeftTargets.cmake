@@ -14,16 +14,30 @@ endif()
 
 option(WEFT_ASSERTIONS "Keep assertions in every build type" OFF)
 set(WEFT_SANITIZE "" CACHE STRING "Sanitizers for the whole build, as -fsanitize= takes them")
+# The path of a small message crosses many short functions in several libraries: optimised as one it takes about a
+# tenth less (docs/results). The objects hold machine code too, so that installed archives suit any linker.
+option(WEFT_LTO "Optimise release builds as a whole at link time (GCC)" ON)
 find_program(WEFT_CCACHE ccache)
 if(WEFT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_C_COMPILER_LAUNCHER ${WEFT_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${WEFT_CCACHE})
 endif()
 
+# weft_link_time_optimization(target): for what is run or loaded; tests are linked as they are, which is faster.
+function(weft_link_time_optimization target)
+  if(WEFT_LTO AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_link_options(${target} PRIVATE $<$<CONFIG:Release>:-flto=auto>)
+  endif()
+endfunction()
+
 function(weft_settings target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-unused-parameter
                          $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>)
+  if(WEFT_LTO AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-flto=auto>
+                           $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-ffat-lto-objects>)
+  endif()
   if(WEFT_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
@@ -57,6 +71,7 @@ function(weft_executable name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   weft_settings(${name})
+  weft_link_time_optimization(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
 endfunction()
 

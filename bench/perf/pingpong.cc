@@ -80,8 +80,8 @@ class Pingpong {
   Status turns(int count, std::size_t bytes, double* times_us) {
     RequestId receive = connection_->post_receive(pong_[0].data(), bytes, kTag);
     RequestId send = RequestId::kNone;
+    auto start = Clock::now();
     for (int turn = 0; turn < count; ++turn) {
-      const auto start = Clock::now();
       std::vector<std::byte>& arriving = pong_[turn % 2];
       if (job_.rank() == 0) {
         if (Status status = wait_for(std::exchange(send, RequestId::kNone)); !status) return status;
@@ -94,8 +94,10 @@ class Pingpong {
         send = connection_->post_send(arriving.data(), bytes, kTag);
       }
       if (times_us == nullptr) continue;
-      times_us[turn] = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-      progress_.show("pingpong, " + format_size(bytes), turn, count);
+      const auto end = Clock::now();
+      times_us[turn] = std::chrono::duration<double, std::micro>(end - start).count();
+      start = end;
+      if (turn % 1024 == 0) progress_.show("pingpong, " + format_size(bytes), turn, count);
     }
     return wait_for(send);
   }
@@ -108,7 +110,9 @@ class Pingpong {
       if (Status status = turns(options_.warmup_iterations, bytes, nullptr); !status) return status;
     }
     std::vector<double> times_us(static_cast<std::size_t>(options_.iterations));
-    if (Status status = turns(options_.iterations, bytes, times_us.data()); !status) return status;
+    double* times = job_.rank() == 0 ? times_us.data() : nullptr;
+    if (Status status = turns(options_.iterations, bytes, times); !status) return status;
+    if (times == nullptr) return PingpongRow{};
     PingpongRow row;
     row.bytes = bytes;
     row.iterations = options_.iterations;

@@ -21,6 +21,7 @@ constexpr Duration kLinger = std::chrono::seconds(1);
 // often that an idle test() costs well under 200 ns on average and news waits a microsecond or two.
 constexpr Duration kEagerPolling = std::chrono::microseconds(50);
 constexpr Duration kIdlePollInterval = std::chrono::microseconds(2);
+constexpr std::uint64_t kPromptFeedbackBytes = 16 * 1024;
 
 double milliseconds(Duration duration) {
   return static_cast<double>(duration.count()) / 1e6;
@@ -63,8 +64,9 @@ Completion Link::test(RequestId request) {
     completion = endpoint_.take_completion(request);
   }
   // The caller may not come back for a while: the peer should not wait for the next tick to learn what has
-  // arrived.
-  if (completion.done && !endpoint_.has_pending_requests()) {
+  // arrived. Where it is little, an answer is likely, and a system call more would delay that.
+  if (completion.done && !endpoint_.has_pending_requests() &&
+      endpoint_.unacknowledged_bytes() >= kPromptFeedbackBytes) {
     endpoint_.flush_feedback();
     drive(steady_now());
   }

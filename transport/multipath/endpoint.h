@@ -123,6 +123,8 @@ class Endpoint {
 
   // About once a millisecond.
   void tick(TimePoint now);
+  // Data that has arrived and that the peer has not been told of.
+  std::uint64_t unacknowledged_bytes() const;
   // Feedback that waited for a data frame to travel with goes out by itself.
   void flush_feedback() { control_mask_ |= feedback_mask_; }
   // Cancels all requests; no user memory is referred to by what is sent or received from here on.

@@ -1,5 +1,6 @@
 // What arrives: data, credit, feedback, probes.
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 #include "transport/multipath/endpoint.h"
@@ -23,11 +24,12 @@ const char* check_chunk(const FrameHeader& header, std::uint32_t& chunk, std::ui
   std::uint64_t size = std::uint64_t{1} << header.chunk_shift;
   std::uint64_t wire_bytes = header.flags & kFlagTruncated ? 0 : header.message_bytes;
   if (wire_bytes > size * kMaxChunksPerMessage) return "a message in more chunks than the limit";
-  std::uint64_t count = std::max<std::uint64_t>(1, (wire_bytes + size - 1) / size);
-  if (header.offset % size != 0 || header.offset / size >= count) return "a chunk outside its message";
+  std::uint64_t count = std::max<std::uint64_t>(1, (wire_bytes + size - 1) >> header.chunk_shift);
+  std::uint64_t number = header.offset >> header.chunk_shift;
+  if ((header.offset & (size - 1)) != 0 || number >= count) return "a chunk outside its message";
   std::uint64_t expected = std::min(size, wire_bytes - header.offset);
   if (header.length != expected) return "a chunk of the wrong length";
-  chunk = static_cast<std::uint32_t>(header.offset / size);
+  chunk = static_cast<std::uint32_t>(number);
   chunks = static_cast<std::uint32_t>(count);
   return nullptr;
 }
@@ -116,6 +118,13 @@ void Endpoint::owe_feedback(PathId path_id, std::uint64_t bytes) {
   if (path.unacknowledged_bytes >= kFeedbackBytes || path.unacknowledged_frames >= kFeedbackFrames) {
     control_mask_ |= mask_of(path_id);
   }
+}
+
+std::uint64_t Endpoint::unacknowledged_bytes() const {
+  std::uint64_t bytes = 0;
+  for (std::uint64_t rest = feedback_mask_; rest != 0; rest &= rest - 1)
+    bytes += paths_[static_cast<std::size_t>(std::countr_zero(rest))].unacknowledged_bytes;
+  return bytes;
 }
 
 // A denied path that answers is no reason to hope: no data may go over it.
@@ -209,7 +218,7 @@ const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, cons
     case FrameType::kPathDownConfirm: {
       if (header.slot >= paths_.size()) return "a confirmation for a path that does not exist";
       DownState& down = paths_[header.slot].down;
-      if (down.to_tell && header.epoch >= down.dead_through)  {
+      if (down.to_tell && header.epoch >= down.dead_through) {
         down.to_tell = false;
         down.to_send = 0;
       }

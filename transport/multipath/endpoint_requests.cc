@@ -118,6 +118,8 @@ Completion Endpoint::take_completion(RequestId request) {
 // several planes are cut finely.
 std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
   constexpr Duration kChunkTime = std::chrono::milliseconds(1);
+  const std::uint64_t least = std::min(kMinChunkBytes, config_.chunk_bytes);
+  if (bytes <= least) return static_cast<std::uint8_t>(std::countr_zero(least));
   std::uint64_t fastest = 0;
   for (std::size_t i = 0; i < paths_.size(); ++i) {
     if (paths_[i].usable()) fastest = std::max(fastest, bytes_drained_in(kChunkTime, static_cast<PathId>(i)));
@@ -128,8 +130,7 @@ std::uint8_t Endpoint::choose_chunk_shift(std::uint64_t bytes) const {
   } else if (planes_.size() > 1) {
     chunk = std::bit_floor(std::max<std::uint64_t>(1, bytes / (64 * planes_.size())));
   }
-  chunk =
-      std::clamp<std::uint64_t>(chunk, std::min(kMinChunkBytes, config_.chunk_bytes), config_.chunk_bytes);
+  chunk = std::clamp<std::uint64_t>(chunk, least, config_.chunk_bytes);
   while (chunk * kMaxChunksPerMessage < bytes) chunk *= 2;
   return static_cast<std::uint8_t>(std::countr_zero(chunk));
 }
@@ -145,8 +146,8 @@ void Endpoint::bind(std::uint16_t slot, const Credit& credit) {
   }
   send.chunk_shift = choose_chunk_shift(send.wire_bytes());
   std::uint64_t chunk = std::uint64_t{1} << send.chunk_shift;
-  send.chunks =
-      static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (send.wire_bytes() + chunk - 1) / chunk));
+  send.chunks = static_cast<std::uint32_t>(
+      std::max<std::uint64_t>(1, (send.wire_bytes() + chunk - 1) >> send.chunk_shift));
   queued_bytes_ += send.wire_bytes();
   transmitting_.push_back(slot);
 }

@@ -67,9 +67,9 @@ struct OutstandingFrame {
 // incarnation on which anything landed here, says all: on later ones nothing did, and earlier ones are
 // settled.
 struct DownState {
-  bool to_tell = false;            // not yet confirmed by the peer
-  // Paths over which it still has to go out. It goes over all, and the one with the shortest queue decides how
-  // long the path's data waits.
+  bool to_tell = false;  // not yet confirmed by the peer
+  // Paths over which it still has to go out. It goes over all, and the one with the shortest queue decides
+  // how long the path's data waits.
   std::uint64_t to_send = 0;
   std::uint32_t dead_through = 0;  // this incarnation and all before are fenced here
   std::uint32_t account_incarnation = 0;

@@ -70,21 +70,15 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
   lose(path, LossReason::kReplaced, endpoint, now);
   PathSlot& slot = paths_[multipath::index(path)];
   set_path_options(socket, peer_timeout_);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u32 = static_cast<std::uint32_t>(multipath::index(path));
-  if (epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event) != 0) {
-    socket.reset();
-    endpoint.reconnect_failed(path, now);
-    return false;
-  }
   slot.device = std::move(device);
   slot.local_address = address_text(socket.fd(), getsockname, true);
   slot.peer_address = address_text(socket.fd(), getpeername, true);
   peer_name_ = address_text(socket.fd(), getpeername, false);
   slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, payload_checksum_);
+  streams_ |= mask_of(path);
   slot.waits_for_room = false;
   slot.marked = false;
+  watch_all();
   return endpoint.path_connected(path, incarnation, now);
 }
 
@@ -100,7 +94,10 @@ void LinkBackend::fence(PathId path) {
   PathSlot& slot = paths_[multipath::index(path)];
   if (slot.stream) slot.stream->reset();  // leaves the epoll set by being closed
   slot.stream.reset();
+  slot.watched_events = 0;
+  streams_ &= ~mask_of(path);
   dirty_ &= ~mask_of(path);
+  watch_all();
 }
 
 void LinkBackend::cut(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
@@ -108,6 +105,16 @@ void LinkBackend::cut(PathId path, multipath::Endpoint& endpoint, TimePoint now)
 }
 
 bool LinkBackend::receive(multipath::Endpoint& endpoint, TimePoint now) {
+  if (has_single_stream()) {
+    // Nothing to find out: reading tells as much as epoll_wait() would, with one system call less.
+    PathId path = static_cast<PathId>(std::countr_zero(streams_));
+    PathSlot& slot = paths_[multipath::index(path)];
+    if (!slot.waits_for_room) {
+      StreamOutcome outcome = slot.stream->receive(endpoint, now);
+      handle(path, outcome, endpoint, now);
+      return outcome == StreamOutcome::kMoved;
+    }
+  }
   std::array<epoll_event, multipath::kMaxPaths> events;
   int count = epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()), 0);
   bool moved = false;
@@ -190,10 +197,39 @@ void LinkBackend::wait_for_room(PathId path, bool wait) {
   PathSlot& slot = paths_[multipath::index(path)];
   if (slot.waits_for_room == wait) return;
   slot.waits_for_room = wait;
+  watch(path);
+}
+
+void LinkBackend::watch_all() {
+  for (std::uint64_t rest = streams_; rest != 0; rest &= rest - 1)
+    watch(static_cast<PathId>(std::countr_zero(rest)));
+}
+
+// A lone path that waits for nothing is not watched: it is read anyway, and what arrives on a watched socket
+// costs the peer's kernel thread, on one host even the peer, the entry in our ready list.
+void LinkBackend::watch(PathId path) {
+  PathSlot& slot = paths_[multipath::index(path)];
+  std::uint32_t wanted = EPOLLIN;
+  if (slot.waits_for_room) {
+    wanted |= EPOLLOUT;
+  } else if (has_single_stream()) {
+    wanted = 0;
+  }
+  if (slot.watched_events == wanted) return;
   epoll_event event{};
-  event.events = static_cast<std::uint32_t>(wait ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  event.events = wanted;
   event.data.u32 = static_cast<std::uint32_t>(multipath::index(path));
-  epoll_ctl(epoll_.fd(), EPOLL_CTL_MOD, slot.stream->fd(), &event);
+  int operation = EPOLL_CTL_MOD;
+  if (slot.watched_events == 0) operation = EPOLL_CTL_ADD;
+  if (wanted == 0) operation = EPOLL_CTL_DEL;
+  slot.watched_events = wanted;
+  if (epoll_ctl(epoll_.fd(), operation, slot.stream->fd(), &event) != 0 && log_->wants(LogLevel::kWarn)) {
+    (*log_)(LogLevel::kWarn,
+            fmt::format("path {} on device {}, {} -> peer {}, cannot be watched: {}; raise the limit "
+                        "fs.epoll.max_user_watches",
+                        multipath::index(path), slot.device, slot.local_address, slot.peer_address,
+                        std::generic_category().message(errno)));
+  }
 }
 
 void LinkBackend::reconnect(PathId path, Incarnation incarnation, TimePoint now) {

@@ -50,7 +50,8 @@ class LinkBackend final : public engine::Backend {
     std::unique_ptr<Dial> dial;
     multipath::Incarnation dialed{};
     bool waits_for_room = false;
-    bool attempted = false;  // a dial has ended, well or not
+    std::uint32_t watched_events = 0;  // as the epoll set has it; 0: it is not in the set
+    bool attempted = false;            // a dial has ended, well or not
     bool marked = false;
     std::uint64_t mark = 0;  // PathStream::KernelView::mark when the path became suspicious
     std::string device, local_address, peer_address;
@@ -62,6 +63,9 @@ class LinkBackend final : public engine::Backend {
               multipath::TimePoint now);
   void flush_path(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void wait_for_room(multipath::PathId path, bool wait);
+  void watch(multipath::PathId path);
+  void watch_all();
+  bool has_single_stream() const { return streams_ != 0 && (streams_ & (streams_ - 1)) == 0; }
   void ask_kernel(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
 
@@ -72,7 +76,8 @@ class LinkBackend final : public engine::Backend {
   std::chrono::milliseconds peer_timeout_;
   std::shared_ptr<const engine::Log> log_;
   Socket epoll_;
-  std::uint64_t dirty_ = 0;  // paths with frames that send() took and nothing has flushed
+  std::uint64_t streams_ = 0;  // paths that have one
+  std::uint64_t dirty_ = 0;    // paths with frames that send() took and nothing has flushed
   std::string peer_name_ = "(not yet connected)";
 };
 

@@ -65,6 +65,8 @@ class PathStream {
 
  private:
   static constexpr std::size_t kQueueFrames = 32;
+  static constexpr std::size_t kFewFrames = 4;
+  static constexpr std::size_t kFewBytes = 512;
   static constexpr std::size_t kStagingBytes = 4096;
 
   struct QueuedFrame {
@@ -82,6 +84,8 @@ class PathStream {
   StreamOutcome end_payload(multipath::Endpoint& endpoint, multipath::TimePoint now);
   StreamOutcome protocol_error(const char* what);
   bool acknowledges_queued(const multipath::FrameHeader& header) const;
+  ssize_t send_few(std::size_t& asked);
+  ssize_t send_many(std::size_t& asked);
   void drop_sent(std::size_t bytes);
 
   Socket socket_;
