@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(1);
 constexpr std::size_t kMaxUnaccepted = 4096;       // a listener (I7)
-constexpr std::size_t kMaxClosedStatistics = 256;  // the newest
+constexpr std::size_t kMaxClosedStatistics = 256;  // the newest, one by one; all are in the totals
 constexpr auto kFarewell = std::chrono::milliseconds(1500);
 
 std::uint64_t random_id() {
@@ -145,15 +145,20 @@ void Fabric::step_acceptor() {
 
 std::string Fabric::statistics_json() const {
   std::vector<engine::NamedConnection> connections;
+  engine::StatisticsTotals totals;
   LinkList open;
   {
     std::lock_guard lock(mutex_);
+    totals = closed_totals_;
     connections.assign(closed_statistics_.begin(), closed_statistics_.end());
     for (auto& link : links_)
       if (std::find(closing_.begin(), closing_.end(), link) == closing_.end()) open.push_back(link);
   }
-  for (auto& link : open) connections.push_back({link->link.statistics(), true});
-  return engine::to_json(connections);
+  for (auto& link : open) {
+    connections.push_back({link->link.statistics(), true});
+    totals.add(connections.back().statistics);
+  }
+  return engine::to_json(totals, connections);
 }
 
 void Fabric::write_statistics() const {
@@ -232,6 +237,7 @@ void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
   link->link.begin_close();
   std::lock_guard lock(mutex_);
   closing_.push_back(link);
+  closed_totals_.add(last);
   closed_statistics_.push_back({std::move(last), false});
   if (closed_statistics_.size() > kMaxClosedStatistics) closed_statistics_.pop_front();
 }
