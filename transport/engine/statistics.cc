@@ -122,6 +122,9 @@ std::string expand_file_name(const std::string& pattern) {
     } else if (escape && pattern[i + 1] == 'h') {
       name += host_name();
       ++i;
+    } else if (escape && pattern[i + 1] == '%') {
+      name += '%';
+      ++i;
     } else {
       name += pattern[i];
     }

@@ -51,7 +51,7 @@ struct NamedConnection {
 // fields are those of ConnectionStatistics and PathStatistics. docs/environment.md tells users about them.
 std::string to_json(const StatisticsTotals& totals, const std::vector<NamedConnection>& connections);
 
-// Replaces %p by the process id and %h by the host name.
+// Replaces %p by the process id, %h by the host name and %% by a percent sign.
 std::string expand_file_name(const std::string& pattern);
 
 // Writes a whole file or nothing: a reader never sees half of it.
