@@ -10,7 +10,7 @@
 #include <bit>
 #include <chrono>
 
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 #include "transport/tcp/interfaces.h"
 
 namespace weft {
@@ -66,7 +66,7 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
 
 Status Fabric::open() {
   secret_ = std::make_shared<const tcp::HandshakeSecret>(config_.secret);
-  auto filter = tcp::InterfaceFilter::parse(config_.interfaces);
+  auto filter = engine::InterfaceFilter::parse(config_.interfaces);
   if (!filter) return filter.status();
   auto all = tcp::list_interfaces();
   if (!all) return all.status();
