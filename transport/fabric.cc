@@ -218,9 +218,11 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
   endpoint.connects = connects;
   endpoint.chunk_bytes = std::bit_floor(std::size_t{parameters.chunk_limit_bytes});
   endpoint.peer_timeout = config_.peer_timeout;
+  endpoint.path_timeout = config_.path_timeout;
   // An acknowledgement waits here behind what the peer has given to the same stream, and in the queues of the
-  // kernels and the network, which TCP fills by design. Less than this starves planes whose both directions are
-  // busy; more delays whatever has to be said about a failed path (docs/transport.md has the measurements).
+  // kernels and the network, which TCP fills by design. Less than this starves planes whose both directions
+  // are busy; more delays whatever has to be said about a failed path (docs/transport.md has the
+  // measurements).
   endpoint.window_slack = std::chrono::milliseconds(20);
   auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
                                                     parameters.payload_checksum, config_.peer_timeout, log_);

@@ -88,7 +88,7 @@ class Victim {
     honest_transfer();
     for (const Connection* end : {honest_.connected.get(), honest_.accepted.get()}) {
       EXPECT_TRUE(end->error().is_ok()) << end->error().message();
-      EXPECT_EQ(totals(*end).failures, 0u) << "the honest connection noticed";
+      EXPECT_EQ(totals(*end).failures, 0u) << "the honest connection noticed: " << log();
     }
   }
 
