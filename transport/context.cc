@@ -2,7 +2,6 @@
 #include "weft/context.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sodium.h>
 
 #include <algorithm>
@@ -179,13 +178,6 @@ std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::Endpoint>& endp
   return result;
 }
 
-std::vector<std::string> names(const std::vector<tcp::NetworkAddress>& addresses) {
-  std::vector<std::string> result;
-  for (const auto& one : addresses)
-    result.push_back(fmt::format("{}/{}", one.address.to_string(), one.prefix_length));
-  return result;
-}
-
 class FabricContext final : public Context {
  public:
   explicit FabricContext(std::shared_ptr<Fabric> fabric) : fabric_(std::move(fabric)) {}
@@ -220,13 +212,7 @@ class FabricContext final : public Context {
       route.plane = static_cast<std::uint8_t>(planes.size());
       planes.push_back(std::move(route));
     }
-    if (planes.empty()) {
-      return Status(
-          StatusCode::kUnreachable,
-          fmt::format("none of our addresses ({}) can reach one of the peer's ({}); choose interfaces of the "
-                      "same networks with WEFT_IF on both sides",
-                      fmt::join(names(local), ", "), fmt::join(names(remote), ", ")));
-    }
+    if (planes.empty()) return Status(StatusCode::kUnreachable, tcp::explain_no_pair(local, remote));
     return std::unique_ptr<Connector>(
         std::make_unique<FabricConnector>(fabric_, listener->listener_id, std::move(planes)));
   }

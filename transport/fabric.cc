@@ -10,7 +10,7 @@
 #include <bit>
 #include <chrono>
 
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 #include "transport/tcp/interfaces.h"
 
 namespace weft {
@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(1);
 constexpr std::size_t kMaxUnaccepted = 4096;       // a listener (I7)
-constexpr std::size_t kMaxClosedStatistics = 256;  // the newest
+constexpr std::size_t kMaxClosedStatistics = 256;  // the newest, one by one; all are in the totals
 constexpr auto kFarewell = std::chrono::milliseconds(1500);
 
 std::uint64_t random_id() {
@@ -66,7 +66,7 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
 
 Status Fabric::open() {
   secret_ = std::make_shared<const tcp::HandshakeSecret>(config_.secret);
-  auto filter = tcp::InterfaceFilter::parse(config_.interfaces);
+  auto filter = engine::InterfaceFilter::parse(config_.interfaces);
   if (!filter) return filter.status();
   auto all = tcp::list_interfaces();
   if (!all) return all.status();
@@ -145,15 +145,20 @@ void Fabric::step_acceptor() {
 
 std::string Fabric::statistics_json() const {
   std::vector<engine::NamedConnection> connections;
+  engine::StatisticsTotals totals;
   LinkList open;
   {
     std::lock_guard lock(mutex_);
+    totals = closed_totals_;
     connections.assign(closed_statistics_.begin(), closed_statistics_.end());
     for (auto& link : links_)
       if (std::find(closing_.begin(), closing_.end(), link) == closing_.end()) open.push_back(link);
   }
-  for (auto& link : open) connections.push_back({link->link.statistics(), true});
-  return engine::to_json(connections);
+  for (auto& link : open) {
+    connections.push_back({link->link.statistics(), true});
+    totals.add(connections.back().statistics);
+  }
+  return engine::to_json(totals, connections);
 }
 
 void Fabric::write_statistics() const {
@@ -213,6 +218,7 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
   endpoint.connects = connects;
   endpoint.chunk_bytes = std::bit_floor(std::size_t{parameters.chunk_limit_bytes});
   endpoint.peer_timeout = config_.peer_timeout;
+  endpoint.path_timeout = config_.path_timeout;
   // An acknowledgement waits here behind what the peer has given to the same stream, and in the queues of the
   // kernels and the network, which TCP fills by design. Less than this starves planes whose both directions
   // are busy; more delays whatever has to be said about a failed path (docs/transport.md has the
@@ -233,6 +239,7 @@ void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
   link->link.begin_close();
   std::lock_guard lock(mutex_);
   closing_.push_back(link);
+  closed_totals_.add(last);
   closed_statistics_.push_back({std::move(last), false});
   if (closed_statistics_.size() > kMaxClosedStatistics) closed_statistics_.pop_front();
 }

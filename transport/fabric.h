@@ -100,6 +100,7 @@ class Fabric final : public tcp::AcceptVisitor {
   std::map<tcp::ConnectionId, std::shared_ptr<TcpLink>> accepted_;
   LinkList closing_;
   std::deque<engine::NamedConnection> closed_statistics_;
+  engine::StatisticsTotals closed_totals_;
   bool links_changed_ = false;
 
   std::condition_variable wake_;

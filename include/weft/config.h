@@ -44,7 +44,8 @@ struct Config {
   // Also protect payloads with CRC32C; headers always are. WEFT_CHECKSUM=0|1.
   bool payload_checksum = false;
   // File to which counters are written when a context closes and at every stats_interval. "%p" is the
-  // process id, "%h" the host name. Empty: none. WEFT_STATS_FILE, WEFT_STATS_INTERVAL_MS (0: only at close).
+  // process id, "%h" the host name, "%%" a percent sign. Empty: none. WEFT_STATS_FILE, WEFT_STATS_INTERVAL_MS
+  // (0: only at close).
   std::string stats_file;
   std::chrono::milliseconds stats_interval{1000};
   // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.

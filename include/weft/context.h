@@ -58,7 +58,9 @@ class Context {
   virtual const std::vector<Device>& devices() const = 0;
   virtual Result<std::unique_ptr<Listener>> listen() = 0;
   virtual Result<std::unique_ptr<Connector>> connect(const Address& address) = 0;
-  // The counters of all connections as JSON text, as written to config().stats_file.
+  // Counters as JSON text, as written to config().stats_file: totals over every connection ever, then the
+  // connections and their paths; of those that were closed, only the newest. docs/environment.md has the
+  // fields.
   virtual std::string statistics_json() const = 0;
 };
 

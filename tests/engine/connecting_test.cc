@@ -8,6 +8,7 @@
 namespace weft::loopback {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 TEST(Connecting, ManyAtOnceWithPollsAndAcceptsThatFindNothing) {
@@ -140,6 +141,22 @@ TEST(Connecting, ToAListenerThatIsGoneSaysSo) {
   auto never = near->connect(garbage);
   ASSERT_FALSE(never);
   EXPECT_EQ(never.status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(Connecting, WithoutACommonFamilySaysWhatEitherSideHas) {
+  Config ipv6 = config();
+  ipv6.address_family = 6;
+  if (!Context::create(ipv6, {})) GTEST_SKIP() << "the loopback device of this machine has no IPv6 address";
+  auto near = make_context(config()), far = make_context(ipv6);
+  ASSERT_TRUE(near && far);
+  auto listener = listen(*far);
+  ASSERT_TRUE(listener);
+  auto connector = near->connect(listener->address());
+  ASSERT_FALSE(connector);
+  EXPECT_EQ(connector.status().code(), StatusCode::kUnreachable);
+  EXPECT_THAT(connector.status().message(),
+              AllOf(HasSubstr("127.0.0.1/8"), HasSubstr("::1/128"),
+                    HasSubstr("we offer IPv4 loopback, the peer IPv6 loopback"), HasSubstr("WEFT_FAMILY")));
 }
 
 TEST(Connecting, AndNeverBeingAcceptedEndsWithTheListener) {

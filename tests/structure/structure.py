@@ -36,11 +36,6 @@ MAY_INCLUDE = (
     ("bench/", ("algorithms/", "bench/", "compression/", "weft/")),
     ("examples/", ("weft/",)),
 )
-# Single edges against the rule, each with its reason.
-EXCEPTIONS = {
-    ("transport/engine/config.cc", "transport/tcp/interface_filter.h"): "refuses a WEFT_IF that cannot be read",
-    ("transport/engine/environment.cc", "transport/tcp/interface_filter.h"): "refuses a WEFT_IF that cannot be read",
-}
 GENERATED = {"weft_commit.h"}  # made in the build tree
 
 # Folders that must build where there is no such hardware, library or operating system interface.
@@ -95,8 +90,6 @@ def include_faults(root, include):
             return
         if resolve(root, header) is None:
             yield f'{file}: #include "{header}": no such file; includes are written from the root of the tree'
-            return
-        if (file, header) in EXCEPTIONS:
             return
         prefix, allowed = next(((p, a) for p, a in MAY_INCLUDE if file.startswith(p)), ("", None))
         own = os.path.dirname(prefix) + "/"
@@ -155,6 +148,5 @@ def check(root):
     includes = [include for file in files if file.endswith(C_SUFFIXES) for include in includes_of(root, file)]
     faults = [fault for file in files for fault in name_and_size_faults(root, file)]
     faults += [fault for include in includes for fault in include_faults(root, include)]
-    faults += cycle_faults(root, [include for include in includes if not include.file.startswith("tests/")
-                                  and (include.file, include.header) not in EXCEPTIONS])
+    faults += cycle_faults(root, [include for include in includes if not include.file.startswith("tests/")])
     return faults

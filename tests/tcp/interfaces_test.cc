@@ -14,6 +14,7 @@
 namespace weft::tcp {
 namespace {
 
+using engine::InterfaceFilter;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;

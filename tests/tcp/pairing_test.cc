@@ -167,6 +167,52 @@ TEST(PairingProperties, HoldOnRandomMachines) {
   }
 }
 
+struct NoPairCase {
+  const char* what;
+  std::vector<std::string> local, remote;
+  std::vector<std::string> said;
+  std::vector<std::string> unsaid;
+};
+
+TEST(NoPair, SaysWhatEitherSideHasAndWhichVariableHelps) {
+  const NoPairCase cases[] = {
+      {"one family each",
+       {"10.0.0.1/24"},
+       {"fd00::1/64"},
+       {"10.0.0.1/24", "fd00::1/64", "we offer IPv4, the peer IPv6.", "WEFT_FAMILY", "WEFT_IF"},
+       {"loopback", "link-local"}},
+      {"one family each, on loopback",
+       {"127.0.0.1/8"},
+       {"::1/128"},
+       {"we offer IPv4 loopback, the peer IPv6 loopback.", "WEFT_FAMILY", "WEFT_IF"},
+       {}},
+      {"the families that both could use differ",
+       {"10.0.0.1/24", "fe80::1/64"},
+       {"fd00::1/64", "169.254.0.1/16"},
+       {"we offer IPv4 and IPv6 link-local, the peer IPv4 link-local and IPv6.", "WEFT_FAMILY"},
+       {}},
+      {"one side took its loopback device",
+       {"127.0.0.1/8"},
+       {"10.0.0.1/24", "10.0.1.1/24"},
+       {"we offer IPv4 loopback, the peer IPv4.", "10.0.0.1/24, 10.0.1.1/24", "WEFT_IF", "own machine"},
+       {"WEFT_FAMILY"}},
+      {"link-local against routed",
+       {"fe80::1/64"},
+       {"fd01::2/64"},
+       {"we offer IPv6 link-local, the peer IPv6.", "WEFT_IF"},
+       {"WEFT_FAMILY"}},
+      {"nothing there", {"10.0.0.1/24"}, {}, {"(none)", "the peer no address.", "WEFT_IF"}, {"WEFT_FAMILY"}},
+  };
+  for (const NoPairCase& c : cases) {
+    SCOPED_TRACE(c.what);
+    const auto local = nets(c.local), remote = nets(c.remote);
+    ASSERT_TRUE(pair_addresses(local, remote).empty());
+    const std::string text = explain_no_pair(local, remote);
+    for (const std::string& words : c.said) EXPECT_THAT(text, ::testing::HasSubstr(words));
+    for (const std::string& words : c.unsaid) EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr(words)));
+  }
+}
+
 InterfaceAddress on(const std::string& name, const std::string& text) {
   InterfaceAddress entry;
   const NetworkAddress address = net(text);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "transport/engine/environment.h"
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 
 namespace weft {
 namespace {
@@ -89,7 +89,7 @@ std::string value_of(const Environment& environment, std::string_view name) {
 Status read_nccl_fallbacks(const Environment& environment, Config* config) {
   const std::string interfaces = value_of(environment, "NCCL_SOCKET_IFNAME");
   if (value_of(environment, "WEFT_IF").empty() && !interfaces.empty()) {
-    const auto filter = tcp::InterfaceFilter::parse(interfaces, "NCCL_SOCKET_IFNAME");
+    const auto filter = engine::InterfaceFilter::parse(interfaces, "NCCL_SOCKET_IFNAME");
     if (!filter.is_ok()) return filter.status();
     config->interfaces = interfaces;
   }
@@ -160,7 +160,7 @@ Result<Config> Config::from_environment() {
 
 Status Config::validate() const {
   // The filter says better than a list of accepted values what is wrong with it.
-  const auto filter = tcp::InterfaceFilter::parse(interfaces);
+  const auto filter = engine::InterfaceFilter::parse(interfaces);
   if (!filter.is_ok()) return filter.status();
   for (const ConfigVariable& variable : config_variables()) {
     if (!variable.in_range(*this)) return refused(variable, variable.show(*this));

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 
 namespace weft {
 namespace {
@@ -94,7 +94,7 @@ bool is_file_pattern(const std::string& text) {
 const ConfigVariable kVariables[] = {
     {"WEFT_IF", "comma list of interface name prefixes; = in front: exact names; ^ in front: all but these",
      [](const std::string& text, Config& c) { return read_text(text, &c.interfaces); },
-     [](const Config& c) { return tcp::InterfaceFilter::parse(c.interfaces).is_ok(); },
+     [](const Config& c) { return engine::InterfaceFilter::parse(c.interfaces).is_ok(); },
      [](const Config& c) { return c.interfaces; }},
     {"WEFT_FAMILY", "0 (both), 4 or 6",
      [](const std::string& text, Config& c) { return read_int(text, &c.address_family); },

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "weft/version.h"
 
@@ -38,9 +40,55 @@ nlohmann::ordered_json path_json(int index, const PathStatistics& path) {
           {"rate_bytes_per_s", path.rate_bytes_per_s}};
 }
 
+void put_counters(nlohmann::ordered_json& json, const StatisticsTotals::Counters& counters) {
+  json["bytes_sent"] = counters.bytes_sent;
+  json["bytes_received"] = counters.bytes_received;
+  json["chunks_sent"] = counters.chunks_sent;
+  json["chunks_resent"] = counters.chunks_resent;
+  json["failures"] = counters.failures;
+  json["revivals"] = counters.revivals;
+}
+
+nlohmann::ordered_json totals_json(const StatisticsTotals& totals) {
+  nlohmann::ordered_json json = {{"connections", totals.connections()},
+                                 {"messages_sent", totals.messages_sent()},
+                                 {"messages_received", totals.messages_received()},
+                                 {"stalls", totals.stalls()},
+                                 {"longest_stall_ms", totals.longest_stall_ms()}};
+  put_counters(json, totals.counters());
+  nlohmann::ordered_json devices = nlohmann::ordered_json::array();
+  for (const auto& [name, counters] : totals.devices()) {
+    devices.push_back({{"local_device", name}});
+    put_counters(devices.back(), counters);
+  }
+  json["devices"] = std::move(devices);
+  return json;
+}
+
+void add_path(StatisticsTotals::Counters& sum, const PathStatistics& path) {
+  sum.bytes_sent += path.bytes_sent;
+  sum.bytes_received += path.bytes_received;
+  sum.chunks_sent += path.chunks_sent;
+  sum.chunks_resent += path.chunks_resent;
+  sum.failures += path.failures;
+  sum.revivals += path.revivals;
+}
+
 }  // namespace
 
-std::string to_json(const std::vector<NamedConnection>& connections) {
+void StatisticsTotals::add(const ConnectionStatistics& connection) {
+  ++connections_;
+  messages_sent_ += connection.messages_sent;
+  messages_received_ += connection.messages_received;
+  stalls_ += connection.stalls;
+  longest_stall_ms_ = std::max(longest_stall_ms_, connection.longest_stall_ms);
+  for (const PathStatistics& path : connection.paths) {
+    add_path(counters_, path);
+    if (!path.local_device.empty()) add_path(devices_[path.local_device], path);
+  }
+}
+
+std::string to_json(const StatisticsTotals& totals, const std::vector<NamedConnection>& connections) {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   for (const NamedConnection& named : connections) {
     const ConnectionStatistics& connection = named.statistics;
@@ -59,6 +107,7 @@ std::string to_json(const std::vector<NamedConnection>& connections) {
   nlohmann::ordered_json document = {{"version", WEFT_VERSION_STRING},
                                      {"pid", static_cast<long>(getpid())},
                                      {"host", host_name()},
+                                     {"totals", totals_json(totals)},
                                      {"connections", std::move(all)}};
   return document.dump(1) + "\n";
 }
@@ -72,6 +121,9 @@ std::string expand_file_name(const std::string& pattern) {
       ++i;
     } else if (escape && pattern[i + 1] == 'h') {
       name += host_name();
+      ++i;
+    } else if (escape && pattern[i + 1] == '%') {
+      name += '%';
       ++i;
     } else {
       name += pattern[i];

@@ -134,7 +134,7 @@ std::string describe(std::span<const InterfaceAddress> all) {
   return text + ")";
 }
 
-Status nothing_left(std::span<const InterfaceAddress> all, const InterfaceFilter& filter,
+Status nothing_left(std::span<const InterfaceAddress> all, const engine::InterfaceFilter& filter,
                     int address_family) {
   std::string wanted = "no network interface is up and has an ";
   wanted +=
@@ -212,7 +212,8 @@ Result<std::vector<InterfaceAddress>> list_interfaces(const std::string& class_n
 }
 
 Result<std::vector<InterfaceAddress>> select_interfaces(std::span<const InterfaceAddress> all,
-                                                        const InterfaceFilter& filter, int address_family) {
+                                                        const engine::InterfaceFilter& filter,
+                                                        int address_family) {
   std::vector<InterfaceAddress> candidates;
   for (const InterfaceAddress& entry : all) {
     if (usable(entry, address_family) && filter.matches(entry.name)) candidates.push_back(entry);

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 #include "transport/tcp/ip_address.h"
 #include "weft/status.h"
 
@@ -51,7 +51,8 @@ Result<std::vector<InterfaceAddress>> list_interfaces(const std::string& class_n
 // kBadConfiguration where nothing is left; the message names filter and family, lists what exists and says
 // which variable to change.
 Result<std::vector<InterfaceAddress>> select_interfaces(std::span<const InterfaceAddress> all,
-                                                        const InterfaceFilter& filter, int address_family);
+                                                        const engine::InterfaceFilter& filter,
+                                                        int address_family);
 
 // CLASS_NET_FOLDER/NAME/speed in Mb/s, kDefaultSpeedMbps where it is missing, unreadable or not positive.
 int interface_speed_mbps(const std::string& class_net_folder, const std::string& name);

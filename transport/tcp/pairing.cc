@@ -1,6 +1,8 @@
 #include "transport/tcp/pairing.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -50,6 +52,44 @@ std::vector<Candidate> candidates(std::span<const NetworkAddress> local,
   return result;
 }
 
+std::string list_addresses(std::span<const NetworkAddress> addresses) {
+  std::string text;
+  for (const NetworkAddress& one : addresses) {
+    if (!text.empty()) text += ", ";
+    text += one.address.to_string() + "/" + std::to_string(one.prefix_length);
+  }
+  return text.empty() ? "none" : text;
+}
+
+// "IPv4 and IPv6 link-local": the kinds within which pairs are made.
+std::string list_kinds(std::span<const NetworkAddress> addresses) {
+  std::set<std::string> kinds;
+  for (const NetworkAddress& one : addresses) {
+    const std::string family = one.address.family == Family::kIpv4 ? "IPv4" : "IPv6";
+    const char* scope = one.address.is_loopback()     ? " loopback"
+                        : one.address.is_link_local() ? " link-local"
+                                                      : "";
+    kinds.insert(family + scope);
+  }
+  std::string text;
+  for (const std::string& kind : kinds) text += (text.empty() ? "" : " and ") + kind;
+  return text.empty() ? "no address" : text;
+}
+
+bool share_a_family(std::span<const NetworkAddress> local, std::span<const NetworkAddress> remote) {
+  return std::any_of(local.begin(), local.end(), [&](const NetworkAddress& a) {
+    return std::any_of(remote.begin(), remote.end(),
+                       [&](const NetworkAddress& b) { return a.address.family == b.address.family; });
+  });
+}
+
+// Whether there is an address that other machines could be routed to.
+bool has_routable(std::span<const NetworkAddress> addresses) {
+  return std::any_of(addresses.begin(), addresses.end(), [](const NetworkAddress& one) {
+    return !one.address.is_loopback() && !one.address.is_link_local();
+  });
+}
+
 }  // namespace
 
 std::vector<AddressPair> pair_addresses(std::span<const NetworkAddress> local,
@@ -64,6 +104,26 @@ std::vector<AddressPair> pair_addresses(std::span<const NetworkAddress> local,
     pairs.push_back(candidate.pair);
   }
   return pairs;
+}
+
+std::string explain_no_pair(std::span<const NetworkAddress> local, std::span<const NetworkAddress> remote) {
+  // Two routable addresses of one family would be a pair.
+  const bool families_differ =
+      !share_a_family(local, remote) || (has_routable(local) && has_routable(remote));
+  std::string advice = "Choose interfaces of the same networks with WEFT_IF on both sides";
+  if (local.empty() || remote.empty()) {
+    advice += ".";
+  } else if (families_differ) {
+    advice =
+        "Set WEFT_FAMILY to 4 or 6, the same on both sides (with 0 an interface that has both is used with "
+        "IPv4 only), and WEFT_IF, where it is set, to interfaces that have such an address.";
+  } else {
+    advice +=
+        ": loopback addresses reach only their own machine, and link-local ones only their own network.";
+  }
+  return "none of our addresses (" + list_addresses(local) + ") can reach one of the peer's (" +
+         list_addresses(remote) + "): we offer " + list_kinds(local) + ", the peer " + list_kinds(remote) +
+         ". " + advice;
 }
 
 bool should_bind_to_device(const InterfaceAddress& local, const IpAddress& remote,

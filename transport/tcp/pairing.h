@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "transport/tcp/interfaces.h"
@@ -40,6 +41,10 @@ struct AddressPair {
 // pair_addresses(a, b) with local and remote exchanged.
 std::vector<AddressPair> pair_addresses(std::span<const NetworkAddress> local,
                                         std::span<const NetworkAddress> remote);
+
+// For the error where pair_addresses() has no pair: what either side offers, why that does not go together,
+// and which variables to set.
+std::string explain_no_pair(std::span<const NetworkAddress> local, std::span<const NetworkAddress> remote);
 
 // Whether a socket from `local` to `remote` should be bound to local's device (SO_BINDTODEVICE) on top of its
 // address. With two interfaces in one subnet the kernel's routes send everything through the first, whatever

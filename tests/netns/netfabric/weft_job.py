@@ -35,9 +35,26 @@ def parse_perf(document: dict) -> list[PerfRow]:
     return rows
 
 
-def parse_statistics(document: dict) -> list[dict]:
-    """The one place that knows the layout of WEFT_STATS_FILE: the connections, each with its `paths`."""
-    return document["connections"]
+@dataclass(frozen=True)
+class Statistics:
+    """WEFT_STATS_FILE: this is the one place that knows its layout. Empty where nothing has been written yet."""
+    document: dict
+
+    @property
+    def connections(self) -> list[dict]:
+        """Each with its `paths`."""
+        return self.document.get("connections", [])
+
+    @property
+    def paths(self) -> list[dict]:
+        return [path for connection in self.connections for path in connection["paths"]]
+
+    def total(self, counter: str, device: str | None = None) -> float:
+        """Over every connection ever; with `device`, of the paths on this local interface."""
+        totals = self.document.get("totals", {})
+        if device is not None:
+            totals = next((d for d in totals.get("devices", []) if d["local_device"] == device), {})
+        return totals.get(counter, 0)
 
 
 @dataclass
@@ -107,21 +124,18 @@ class WeftJob:
             raise FabricError(f"weft perf {' '.join(self._arguments)} ended with {statuses}.{self.last_words()}")
         return parse_perf(json.loads(self._path("perf-0.json").read_text()))
 
-    def connections(self, rank: int) -> list[dict]:
-        """The rank's counters as they were written last; empty if none have been."""
+    def statistics(self, rank: int) -> Statistics:
+        """The rank's counters as they were written last."""
         try:
-            return parse_statistics(json.loads(self._path(f"statistics-{rank}.json").read_text()))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return []
+            return Statistics(json.loads(self._path(f"statistics-{rank}.json").read_text()))
+        except FileNotFoundError:
+            return Statistics({})
 
     def paths(self, rank: int) -> list[dict]:
-        return [path for connection in self.connections(rank) for path in connection["paths"]]
+        return self.statistics(rank).paths
 
     def longest_stall_ms(self) -> float:
-        return max((float(c["longest_stall_ms"]) for r in range(len(self.ranks)) for c in self.connections(r)), default=0)
-
-    def failures(self) -> int:
-        return sum(int(path["failures"]) for rank in range(len(self.ranks)) for path in self.paths(rank))
+        return max(self.statistics(rank).total("longest_stall_ms") for rank in range(len(self.ranks)))
 
     def last_words(self) -> str:
         return "".join(f"\nrank {number}: {line}" for number, rank in enumerate(self.ranks)

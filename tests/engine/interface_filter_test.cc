@@ -1,5 +1,5 @@
 // The syntax of NCCL_SOCKET_IFNAME: what is matched, what is refused, and that a refusal says why.
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace weft::tcp {
+namespace weft::engine {
 namespace {
 
 using ::testing::ElementsAreArray;
@@ -99,4 +99,4 @@ TEST(InterfaceFilter, FifteenBytesAndThirtyTwoNamesAreTheLimit) {
 }
 
 }  // namespace
-}  // namespace weft::tcp
+}  // namespace weft::engine

@@ -1,8 +1,8 @@
-#include "transport/tcp/interface_filter.h"
+#include "transport/engine/interface_filter.h"
 
 #include <algorithm>
 
-namespace weft::tcp {
+namespace weft::engine {
 namespace {
 
 constexpr std::string_view kSyntax =
@@ -83,4 +83,4 @@ bool InterfaceFilter::matches(std::string_view interface_name) const {
   return listed != exclude_;
 }
 
-}  // namespace weft::tcp
+}  // namespace weft::engine

@@ -11,7 +11,8 @@
 // "^" and "=" stand once, at the start, in this order, and hold for the whole list. A port behind a name
 // (eth0:0) is read and ignored and empty entries are skipped, both as NCCL does. What NCCL takes without a
 // word although it can match nothing (a lone "^", "=^", "^" or "=" in front of a later name, a name longer
-// than the kernel allows) is refused. Values; any thread.
+// than the kernel allows) is refused. Only the syntax: which interfaces there are is a backend's to know.
+// Values; any thread.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,7 @@
 
 #include "weft/status.h"
 
-namespace weft::tcp {
+namespace weft::engine {
 
 class InterfaceFilter {
  public:
@@ -51,4 +52,4 @@ class InterfaceFilter {
   std::string text_;
 };
 
-}  // namespace weft::tcp
+}  // namespace weft::engine
