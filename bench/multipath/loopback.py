@@ -34,31 +34,41 @@ def loopback_stream(settings: Settings) -> Outcome:
 
 
 def loopback_pingpong(settings: Settings) -> Outcome:
-    outcome = Outcome(target=f"8 bytes exchanged: at most {_MOST_PINGPONG} of plain TCP's time")
+    outcome = Outcome(target=f"8 bytes to and fro: half a round trip at most {_MOST_PINGPONG} of plain TCP's")
     round_trips = max(2000, round(settings.seconds * 5000))
     plain: dict[str, list[float]] = {}
-    weft: list[float] = []
+    one_path: list[float] = []
+    all_paths: list[float] = []
     with Fabric(planes=1) as fabric:
         for _ in range(settings.rounds):
             result = settings.yardsticks.tcp_pingpong_on_loopback(
-                fabric, ["--round-trips", str(round_trips), "--warmup", "500", "--repetitions", "3"])
-            for pattern in ("exchange", "pingpong"):
-                for wait in ("blocking", "spinning"):
-                    plain.setdefault(f"plain TCP {pattern}, {wait}", []).append(result[pattern][wait]["median_us"])
-                plain.setdefault(f"plain TCP {pattern}, best", []).append(result[pattern]["best_median_us"])
+                fabric, ["--round-trips", str(round_trips), "--warmup", "500", "--repetitions", "3"])["pingpong"]
+            for wait in ("blocking", "spinning"):
+                plain.setdefault(f"plain TCP, {wait}", []).append(result[wait]["median_us"])
+            plain.setdefault("plain TCP, best", []).append(result["best_median_us"])
             if settings.weft:
-                arguments = perf_arguments(round_trips * 4, message_bytes=8, warmup=1000)
-                with WeftJob(fabric, settings.weft, arguments, _ONE_PATH, on_loopback=True) as job:
-                    job.wait(120)
-                    weft.append(job.rows()[0].time_us)
-    best = statistics.median(plain["plain TCP exchange, best"])
+                one_path.append(_half_round_trip_us(settings, fabric, round_trips, _ONE_PATH, outcome))
+                all_paths.append(_half_round_trip_us(settings, fabric, round_trips, {}, outcome))
+    best = statistics.median(plain["plain TCP, best"])
     for what, values in plain.items():
         outcome.add(what, "us", values, statistics.median(values) / best)
-    if weft:
-        ratio = statistics.median(weft) / best
-        outcome.add("weft perf sendrecv, one path", "us", weft, ratio)
+    if settings.weft:
+        ratio = statistics.median(one_path) / best
+        outcome.add("weft perf pingpong, one path", "us", one_path, ratio)
+        outcome.add("weft perf pingpong, default paths", "us", all_paths, statistics.median(all_paths) / best)
         outcome.judge(ratio <= _MOST_PINGPONG)
     return outcome
+
+
+def _half_round_trip_us(settings: Settings, fabric: Fabric, round_trips: int, environment: dict[str, str],
+                        outcome: Outcome) -> float:
+    arguments = ["pingpong", "-b", "8", "-e", "8", "-n", str(round_trips), "-w", "1000"]
+    with WeftJob(fabric, settings.weft, arguments, environment, on_loopback=True) as job:
+        job.wait(120)
+        row = job.pingpong_rows()[0]
+    if row.wrong != 0:
+        outcome.breach(f"weft: wrong bytes: {row.wrong}")
+    return row.half_round_trip_us
 
 
 def _best_stream_options(settings: Settings, fabric: Fabric, outcome: Outcome) -> list[str]:

@@ -24,6 +24,20 @@ class PerfRow:
     wrong: int | None  # None: not verified
 
 
+@dataclass(frozen=True)
+class PingpongRow:
+    """One size of a `weft perf pingpong` run."""
+    message_bytes: int
+    half_round_trip_us: float  # median
+    wrong: int
+
+
+def parse_pingpong(document: dict) -> list[PingpongRow]:
+    """The one place that knows the layout of `weft perf pingpong -J`."""
+    return [PingpongRow(int(row["size"]), float(row["half_round_trip_us"]["median"]), int(row["nwrong"]))
+            for row in document["results"]]
+
+
 def parse_perf(document: dict) -> list[PerfRow]:
     """The one place that knows the layout of `weft perf -J`."""
     rows = []
@@ -119,10 +133,16 @@ class WeftJob:
 
     def rows(self) -> list[PerfRow]:
         """What rank 0 reported, once all ranks have ended well."""
+        return parse_perf(self._report())
+
+    def pingpong_rows(self) -> list[PingpongRow]:
+        return parse_pingpong(self._report())
+
+    def _report(self) -> dict:
         statuses = [rank.process.returncode for rank in self.ranks]
         if any(statuses):
             raise FabricError(f"weft perf {' '.join(self._arguments)} ended with {statuses}.{self.last_words()}")
-        return parse_perf(json.loads(self._path("perf-0.json").read_text()))
+        return json.loads(self._path("perf-0.json").read_text())
 
     def statistics(self, rank: int) -> Statistics:
         """The rank's counters as they were written last."""
