@@ -15,6 +15,7 @@ constexpr std::uint64_t mask_of(PathId path) {
 
 constexpr Duration kProbeInterval = std::chrono::milliseconds(2);
 constexpr Duration kRepeatInterval = std::chrono::milliseconds(20);
+constexpr std::uint64_t kAcknowledgedAtOnce = 64 * 1024;  // what receiving kernels merge at most
 constexpr Duration kRttUnknownLimit = std::chrono::milliseconds(100);
 constexpr Duration kLongPause = std::chrono::milliseconds(4);  // between two ticks
 constexpr Duration kProvenGood = std::chrono::seconds(1);
@@ -321,9 +322,25 @@ bool Endpoint::nothing_left_to_tell() const {
   return connected;
 }
 
+// How long a path that works may say nothing. What goes out on a quiet path waits in queues, of which the
+// round trip tells; where much is in flight, something of it is acknowledged every now and then, on a slow
+// path seldom even by the kernel.
 Duration Endpoint::silence_limit(const Path& path) const {
   if (path.smallest_rtt == Duration::max()) return std::max(config_.path_timeout, kRttUnknownLimit);
-  return std::max(config_.path_timeout, 4 * path.smallest_rtt);
+  Duration limit = std::max(config_.path_timeout, 4 * path.smallest_rtt);
+  if (!path.is_waiting()) return limit;
+  std::int64_t steps = 1;
+  if (path.bytes_in_flight >= kAcknowledgedAtOnce) {
+    constexpr Duration kSecond = std::chrono::seconds(1);
+    auto drained =
+        static_cast<std::int64_t>(bytes_drained_in(kSecond, static_cast<PathId>(&path - paths_.data())));
+    Duration step = kRttUnknownLimit;
+    if (drained != 0) step = Duration(kSecond.count() * std::int64_t{kAcknowledgedAtOnce} / drained);
+    limit = std::max(limit, 3 * step);
+    bool heard = path.last_heard > path.waiting_since;
+    if (heard) steps = static_cast<std::int64_t>(path.bytes_in_flight / kAcknowledgedAtOnce);
+  }
+  return std::max(limit, 2 * path.rtt.smoothed() / steps);
 }
 
 // Time in which this process itself was not running does not count: what arrived meanwhile was not read.
@@ -403,7 +420,8 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
   // Paths of a plane tend to fail together, by the port or the cable that they share.
   const std::optional<TimePoint>& silence = planes_[index(path.plane)].fell_silent;
-  Duration patience = silence && now - *silence < limit ? limit / 2 : limit;
+  bool shared = silence && now - *silence < limit && limit == config_.path_timeout;
+  Duration patience = shared ? limit / 2 : limit;
   bool proven_dead = now - since > patience && peer_is_alive_elsewhere(id, since + limit / 2);
   if (proven_dead || now - since > late_limit(path)) {
     declare_bad(id, LossReason::kSilent, false, now);
