@@ -223,7 +223,7 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
   // kernels and the network, which TCP fills by design. Less than this starves planes whose both directions
   // are busy; more delays whatever has to be said about a failed path (docs/transport.md has the
   // measurements).
-  endpoint.window_slack = std::chrono::milliseconds(20);
+  endpoint.window_slack = std::chrono::milliseconds(16);
   auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
                                                     parameters.payload_checksum, config_.peer_timeout, log_);
   auto link = std::make_shared<TcpLink>(id, connects, endpoint, std::move(backend), log_);

@@ -420,7 +420,7 @@ void Endpoint::tick_path(PathId id, TimePoint now) {
   if (now - since > limit / 2) ask_others(id, since + limit / 2);
   // Paths of a plane tend to fail together, by the port or the cable that they share.
   const std::optional<TimePoint>& silence = planes_[index(path.plane)].fell_silent;
-  bool shared = silence && now - *silence < limit && limit == config_.path_timeout;
+  bool shared = silence && now - *silence < limit && limit <= config_.path_timeout * 5 / 4;
   Duration patience = shared ? limit / 2 : limit;
   bool proven_dead = now - since > patience && peer_is_alive_elsewhere(id, since + limit / 2);
   if (proven_dead || now - since > late_limit(path)) {
