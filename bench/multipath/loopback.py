@@ -39,16 +39,22 @@ def loopback_pingpong(settings: Settings) -> Outcome:
     plain: dict[str, list[float]] = {}
     one_path: list[float] = []
     all_paths: list[float] = []
+    exchanges: list[float] = []
     with Fabric(planes=1) as fabric:
         for _ in range(settings.rounds):
             result = settings.yardsticks.tcp_pingpong_on_loopback(
-                fabric, ["--round-trips", str(round_trips), "--warmup", "500", "--repetitions", "3"])["pingpong"]
+                fabric, ["--round-trips", str(round_trips), "--warmup", "500", "--repetitions", "3"])
             for wait in ("blocking", "spinning"):
-                plain.setdefault(f"plain TCP, {wait}", []).append(result[wait]["median_us"])
-            plain.setdefault("plain TCP, best", []).append(result["best_median_us"])
+                plain.setdefault(f"plain TCP, {wait}", []).append(result["pingpong"][wait]["median_us"])
+            plain.setdefault("plain TCP, best", []).append(result["pingpong"]["best_median_us"])
+            plain.setdefault("plain TCP exchange, best", []).append(result["exchange"]["best_median_us"])
             if settings.weft:
                 one_path.append(_half_round_trip_us(settings, fabric, round_trips, _ONE_PATH, outcome))
                 all_paths.append(_half_round_trip_us(settings, fabric, round_trips, {}, outcome))
+                arguments = perf_arguments(round_trips, message_bytes=8, warmup=1000)
+                with WeftJob(fabric, settings.weft, arguments, _ONE_PATH, on_loopback=True) as job:
+                    job.wait(120)
+                    exchanges.append(job.rows()[0].time_us)
     best = statistics.median(plain["plain TCP, best"])
     for what, values in plain.items():
         outcome.add(what, "us", values, statistics.median(values) / best)
@@ -56,6 +62,9 @@ def loopback_pingpong(settings: Settings) -> Outcome:
         ratio = statistics.median(one_path) / best
         outcome.add("weft perf pingpong, one path", "us", one_path, ratio)
         outcome.add("weft perf pingpong, default paths", "us", all_paths, statistics.median(all_paths) / best)
+        exchange = statistics.median(plain["plain TCP exchange, best"])
+        outcome.add("weft perf sendrecv, one path, to exchange", "us", exchanges,
+                    statistics.median(exchanges) / exchange)
         outcome.judge(ratio <= _MOST_PINGPONG)
     return outcome
 

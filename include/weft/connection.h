@@ -43,7 +43,7 @@ struct PathStatistics {
   std::uint64_t failures = 0;
   std::uint64_t revivals = 0;
   double smoothed_rtt_us = 0;
-  double rate_bytes_per_s = 0;
+  double rate_bytes_per_s = 0;  // its equal share of what its plane delivers under load; 0: not measured yet
 };
 
 struct ConnectionStatistics {

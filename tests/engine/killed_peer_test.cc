@@ -98,7 +98,7 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
   ASSERT_TRUE(connection);
 
   Bytes out(kBytes), in(kBytes);
-  std::vector<RequestId> sends(6), receives(6);
+  std::vector<RequestId> sends(8), receives(8);
   const auto keep_going = [&] {
     for (RequestId& send : sends)
       if (send == RequestId::kNone || connection->test(send).done)
@@ -127,7 +127,8 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
       if (completion.status == StatusCode::kPeerLost) ++lost;
     }
   }
-  EXPECT_GE(lost, 4) << "six were posted each way, and the peer had posted four: these may have been through";
+  EXPECT_GE(lost, 8)
+      << "eight were posted each way, and the peer had posted four: these may have been through";
   const Status error = connection->error();
   EXPECT_EQ(error.code(), StatusCode::kPeerLost);
   for (const char* words :

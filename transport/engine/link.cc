@@ -216,7 +216,8 @@ ConnectionStatistics Link::statistics() const {
     one.failures = path.failures;
     one.revivals = path.revivals;
     one.smoothed_rtt_us = static_cast<double>(path.rtt.smoothed().count()) / 1e3;
-    one.rate_bytes_per_s = endpoint_.plane_of(path).rate.typical() * 1e9;
+    one.rate_bytes_per_s =
+        static_cast<double>(endpoint_.bytes_drained_in(std::chrono::seconds(1), static_cast<PathId>(i)));
     statistics.paths.push_back(std::move(one));
   }
   return statistics;

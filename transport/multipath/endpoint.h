@@ -91,9 +91,9 @@ class Endpoint {
   bool may_connect(PathId path, Incarnation incarnation) const;
   bool path_connected(PathId path, Incarnation incarnation, TimePoint now);
   void reconnect_failed(PathId path, TimePoint now);
-  // The connection of a path broke, and the backend has fenced it already.
   // The peer answered that it does not know this connection (any more).
   void peer_forgot() { begin_end(Ending::kPeerClosed); }
+  // The connection of a path broke, and the backend has fenced it already.
   void path_lost(PathId path, Incarnation incarnation, LossReason reason, TimePoint now);
   void path_fenced(PathId path, TimePoint now);
   void path_blocked(PathId path) { paths_[index(path)].writable = false; }
