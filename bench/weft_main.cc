@@ -4,11 +4,11 @@
 
 #include "bench/conform/conform.h"
 #include "bench/demo/demo_command.h"
+#include "bench/exit_status.h"
 #include "bench/perf/perf_command.h"
 #include "bench/version.h"
 
 int main(int argc, char** argv) {
-  constexpr int kCouldNotRun = 2;
   int exit_code = 0;
   CLI::App app("Weft: collective operations over many paths at once");
   app.set_version_flag("--version", "weft " + weft::bench::version_text() + "\nbuilt by " +
@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kCouldNotRun;
+    return app.exit(error) == 0 ? 0 : weft::bench::kCouldNotRun;
   }
   return exit_code;
 }

@@ -57,6 +57,8 @@ if(WEFT_SODIUM_ARCHIVE)
 endif()
 
 option(WEFT_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+option(WEFT_BENCHMARKS "Build the yardsticks of bench/, which the netns tests compare with" ON)
+option(WEFT_PLANTED_BUGS "Build the multipath core once more with each planted bug, which its tests must catch" ON)
 option(WEFT_WERROR "Treat warnings as errors" OFF)
 
 function(weft_print_summary)

@@ -44,6 +44,8 @@ function(weft_settings target)
   if(WEFT_ASSERTIONS)
     target_compile_options(${target} PRIVATE -UNDEBUG)
   endif()
+  # A sanitizer brings its own allocator: what counts or measures the heap must know.
+  target_compile_definitions(${target} PRIVATE WEFT_SANITIZED=$<NOT:$<STREQUAL:${WEFT_SANITIZE},>>)
   if(WEFT_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${WEFT_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=${WEFT_SANITIZE})

@@ -11,12 +11,6 @@
 #include "bench/conform/message_queue.h"
 #include "bench/conform/session.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WEFT_SANITIZED_ALLOCATOR true
-#else
-#define WEFT_SANITIZED_ALLOCATOR false
-#endif
-
 namespace weft::bench::conform {
 namespace {
 
@@ -76,7 +70,7 @@ void threads(CheckContext& context) {
 }
 
 void memory(CheckContext& context) {
-  if (WEFT_SANITIZED_ALLOCATOR) throw Skip("the sanitizer's allocator cannot be measured");
+  if (WEFT_SANITIZED) throw Skip("the sanitizer's allocator cannot be measured");
   must_not_grow(context, heap_bytes, size_t{kBatch} * 4096, "heap bytes");
 }
 

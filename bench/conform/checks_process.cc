@@ -11,17 +11,6 @@
 namespace weft::bench::conform {
 namespace {
 
-template <class Queue>
-void work_off(const Session& session, Queue& queue) {
-  Patience patience = session.patience();
-  while (!queue.finished()) {
-    if (queue.progress())
-      patience.moved();
-    else
-      patience.wait([&] { return queue.state(); });
-  }
-}
-
 void close_receiver(const Session& session, void* comm) {
   require_success(session.plugin().close_recv(comm), "closeRecv");
 }

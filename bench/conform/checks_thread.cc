@@ -33,17 +33,6 @@ void run_together(const std::vector<std::function<void()>>& bodies) {
   if (first) std::rethrow_exception(first);
 }
 
-template <class Queue>
-void work_off(const Session& session, Queue& queue) {
-  Patience patience = session.patience();
-  while (!queue.finished()) {
-    if (queue.progress())
-      patience.moved();
-    else
-      patience.wait([&] { return queue.state(); });
-  }
-}
-
 void ends_on_two_threads(CheckContext& context) {
   Session session(context);
   Connection connection(session);

@@ -88,4 +88,16 @@ class RecvQueue : public MessageQueue {
 // Moves the plan over the connection, both ends on this thread, and verifies it.
 void exchange(const Connection& connection, const std::vector<Message>& plan, QueueOptions options = {});
 
+// Polls one queue until it has finished.
+template <class Queue>
+void work_off(const Session& session, Queue& queue) {
+  Patience patience = session.patience();
+  while (!queue.finished()) {
+    if (queue.progress())
+      patience.moved();
+    else
+      patience.wait([&] { return queue.state(); });
+  }
+}
+
 }  // namespace weft::bench::conform

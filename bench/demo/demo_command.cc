@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/demo/path_cut.h"
+#include "bench/exit_status.h"
 #include "bench/job/start_ranks.h"
 #include "bench/perf/perf_run.h"
 #include "bench/perf/sizes.h"
@@ -14,19 +15,12 @@
 namespace weft::bench {
 namespace {
 
-constexpr int kWrong = 1;
-constexpr int kCouldNotRun = 2;
 constexpr int kPaths = 4;
 
-struct Arguments {
+struct DemoArguments {
   int ranks = 0;
   std::string size = "32M";
 };
-
-int complain(const std::string& what) {
-  std::fprintf(stderr, "weft: %s\n", what.c_str());
-  return kWrong;
-}
 
 Result<bool> run_table(Job& job, std::unique_ptr<Workload> workload) {
   PerfOptions options;
@@ -66,7 +60,7 @@ int run_rank(const RankSetup& setup, std::uint64_t bytes) {
   summarise("path cut survived and revived", *survived);
   std::fflush(stdout);
   if (Status status = job.bootstrap().barrier(); !status) return complain(status.message());
-  return *reduced && *exchanged && *survived ? 0 : kWrong;
+  return *reduced && *exchanged && *survived ? 0 : kFailed;
 }
 
 }  // namespace
@@ -75,7 +69,7 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "demo",
       "4 processes, 4 paths between each two: an all-reduce, an all-to-all, and a path cut while data flows");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DemoArguments>();
   command
       ->add_option("--ranks", arguments->ranks,
                    "Processes on this host (4, unless a launcher started this one)")

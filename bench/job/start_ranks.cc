@@ -2,18 +2,16 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <string>
 
+#include "bench/exit_status.h"
 #include "bench/job/local_ranks.h"
 
 namespace weft::bench {
 namespace {
 
-constexpr int kCouldNotRun = 2;
-
 int refuse(const std::string& why) {
-  std::fprintf(stderr, "weft: %s\n", why.c_str());
+  complain(why);
   return kCouldNotRun;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/exit_status.h"
 #include "bench/job/job.h"
 #include "bench/job/start_ranks.h"
 #include "bench/perf/json_report.h"
@@ -20,11 +21,8 @@
 namespace weft::bench {
 namespace {
 
-constexpr int kWrong = 1;
-constexpr int kCouldNotRun = 2;
-
 // The command line as it came, before it is understood.
-struct Arguments {
+struct PerfArguments {
   PerfOptions options;
   std::string min_bytes, max_bytes, step_bytes, type = "float", op = "sum";
   int step_factor = 1;
@@ -32,11 +30,6 @@ struct Arguments {
   int ranks = 0;
   int threads = 1, gpus = 1;
 };
-
-int complain(const std::string& what) {
-  std::fprintf(stderr, "weft: %s\n", what.c_str());
-  return kWrong;
-}
 
 std::string size_problem(const std::string& text) {
   return parse_size(text) ? ""
@@ -58,7 +51,7 @@ std::string op_problem(const std::string& text) {
 }
 
 // Sizes and lists out of the words. An empty string, or what cannot be.
-std::string understand(Arguments& arguments) {
+std::string understand(PerfArguments& arguments) {
   PerfOptions& options = arguments.options;
   if (!arguments.min_bytes.empty()) options.min_bytes = *parse_size(arguments.min_bytes);
   if (!arguments.max_bytes.empty()) options.max_bytes = *parse_size(arguments.max_bytes);
@@ -150,10 +143,10 @@ int run_rank(const RankSetup& setup, const PerfOptions& options, const std::vect
   if (!written) return complain(written.message());
   // Nobody leaves while another still talks to it.
   if (Status status = job.bootstrap().barrier(); !status) return complain(status.message());
-  return wrong == 0 ? 0 : kWrong;
+  return wrong == 0 ? 0 : kFailed;
 }
 
-void add_flags(CLI::App& command, Arguments& arguments, bool reduces, bool collective) {
+void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool collective) {
   PerfOptions& options = arguments.options;
   const auto size = CLI::Validator(size_problem, "SIZE");
   command
@@ -211,7 +204,7 @@ void add_flags(CLI::App& command, Arguments& arguments, bool reduces, bool colle
 void add_subcommand(CLI::App& perf, const std::string& name, const std::string& help,
                     MakeWorkload make_workload, const std::vector<std::string>& words, int& exit_code) {
   CLI::App* command = perf.add_subcommand(name, help);
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PerfArguments>();
   arguments->options.command = "weft perf " + name;
   const bool collective = make_workload != nullptr;
   if (!collective) {

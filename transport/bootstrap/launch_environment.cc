@@ -41,9 +41,9 @@ struct Numbering {
   const char* launcher;
 };
 
-class Reader {
+class PlaceReader {
  public:
-  Reader(const Environment& environment, int parent_process)
+  PlaceReader(const Environment& environment, int parent_process)
       : environment_(environment), parent_process_(parent_process) {}
 
   Result<JobPlace> read() {
@@ -207,7 +207,7 @@ class Reader {
 }  // namespace
 
 Result<JobPlace> place_from(const Environment& environment, int parent_process) {
-  return Reader(environment, parent_process).read();
+  return PlaceReader(environment, parent_process).read();
 }
 
 }  // namespace weft::bootstrap

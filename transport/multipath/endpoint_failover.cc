@@ -9,10 +9,6 @@
 namespace weft::multipath {
 namespace {
 
-constexpr std::uint64_t mask_of(PathId path) {
-  return std::uint64_t{1} << index(path);
-}
-
 constexpr Duration kProbeInterval = std::chrono::milliseconds(2);
 constexpr Duration kRepeatInterval = std::chrono::milliseconds(20);
 constexpr std::uint64_t kAcknowledgedAtOnce = 64 * 1024;  // what receiving kernels merge at most

@@ -14,10 +14,6 @@ namespace {
 constexpr std::uint64_t kFeedbackBytes = 1024 * 1024;
 constexpr std::uint32_t kFeedbackFrames = kPathWindowFrames / 4;
 
-constexpr std::uint64_t mask_of(PathId path) {
-  return std::uint64_t{1} << index(path);
-}
-
 // The chunk that a data frame names, or an error if no sender could have made it.
 const char* check_chunk(const FrameHeader& header, std::uint32_t& chunk, std::uint32_t& chunks) {
   if (header.chunk_shift >= 31) return "a data frame with an impossible chunk size";

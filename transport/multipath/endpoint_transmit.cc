@@ -7,14 +7,6 @@
 #include "transport/multipath/planted_bug.h"
 
 namespace weft::multipath {
-namespace {
-
-constexpr std::uint64_t mask_of(PathId path) {
-  return std::uint64_t{1} << index(path);
-}
-
-}  // namespace
-
 bool Endpoint::wants_to_transmit() const {
   if (ending_ != Ending::kNone) return false;
   return control_mask_ != 0 || down_mask_ != 0 || credits_sent_ < next_receive_ || resend_count_ != 0 ||

@@ -26,6 +26,10 @@ enum class Incarnation : std::uint32_t {};
 constexpr std::size_t index(PathId path) {
   return static_cast<std::size_t>(path);
 }
+// A set of paths is a word with a bit for each (there are at most 64 in a connection).
+constexpr std::uint64_t mask_of(PathId path) {
+  return std::uint64_t{1} << index(path);
+}
 constexpr std::size_t index(PlaneId plane) {
   return static_cast<std::size_t>(plane);
 }

@@ -1,8 +1,8 @@
 #include "transport/tcp/acceptor.h"
 
 #include <fmt/format.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sodium.h>
 #include <sys/epoll.h>
 

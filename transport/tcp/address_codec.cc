@@ -8,8 +8,8 @@
 namespace weft::tcp {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x41544657;  // "WFTA"
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint32_t kAddressMagic = 0x41544657;  // "WFTA"
+constexpr std::uint8_t kAddressVersion = 1;
 constexpr std::size_t kEndpointsAt = 16;
 constexpr std::size_t kChecksumAt = Address::kBytes - 4;
 static_assert(kEndpointsAt + kMaxIpv4InAddress * 8 <= kChecksumAt);
@@ -79,8 +79,8 @@ Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoi
   if (count == 0) return Status(StatusCode::kInvalidArgument, "a listener needs at least one endpoint");
 
   ByteWriter head(bytes.first(kEndpointsAt));
-  head.u32(kMagic);
-  head.u8(kVersion);
+  head.u32(kAddressMagic);
+  head.u8(kAddressVersion);
   head.u8(count);
   head.u16(0);
   head.u64(listener_id);
@@ -94,14 +94,14 @@ Result<ListenerAddress> decode_address(const Address& address) {
   if (std::all_of(bytes.begin(), bytes.end(), is_zero)) return unusable("it is empty");
 
   ByteReader reader(bytes);
-  if (reader.u32() != kMagic) return unusable("it begins with other bytes");
+  if (reader.u32() != kAddressMagic) return unusable("it begins with other bytes");
   if (ByteReader(bytes.subspan(kChecksumAt)).u32() != checksum(bytes)) {
     return unusable("its checksum does not fit, so it was damaged or cut on its way here");
   }
   const std::uint8_t version = reader.u8();
-  if (version != kVersion) {
+  if (version != kAddressVersion) {
     return unusable("it has version " + std::to_string(version) + " and this Weft speaks version " +
-                    std::to_string(kVersion) + "; run the same Weft on both sides");
+                    std::to_string(kAddressVersion) + "; run the same Weft on both sides");
   }
   const std::uint8_t count = reader.u8();
   const std::uint16_t reserved = reader.u16();

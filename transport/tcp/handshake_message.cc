@@ -9,7 +9,7 @@
 namespace weft::tcp {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x48544657;  // "WFTH"
+constexpr std::uint32_t kHandshakeMagic = 0x48544657;  // "WFTH"
 constexpr std::size_t kMacBytes = sizeof(Mac);
 
 // Bits of the flags; those that are not here must be zero.
@@ -55,7 +55,7 @@ std::uint32_t flags_of(const LinkParameters& parameters, bool sealed) {
 class MessageWriter {
  public:
   explicit MessageWriter(MessageType type) : bytes_(kMaxHandshakeMessageBytes), cursor_(bytes_) {
-    cursor_.u32(kMagic);
+    cursor_.u32(kHandshakeMagic);
     cursor_.u8(kHandshakeVersion);
     cursor_.u8(static_cast<std::uint8_t>(type));
     cursor_.u16(0);  // the length, known at the end
@@ -143,7 +143,7 @@ Status check_end(ByteReader* reader, bool sealed) {
 
 Result<MessageHeader> decode_header(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
-  if (reader.u32() != kMagic) return malformed("it begins like no Weft handshake");
+  if (reader.u32() != kHandshakeMagic) return malformed("it begins like no Weft handshake");
   MessageHeader header;
   header.version = reader.u8();
   const std::uint8_t type = reader.u8();

@@ -11,6 +11,8 @@
 
 namespace weft::tcp {
 
+using multipath::mask_of;
+
 using multipath::Incarnation;
 using multipath::LossReason;
 using multipath::PathId;
@@ -21,10 +23,6 @@ namespace {
 // How long a path should be able to send while nobody looks after it. What waits longer is given too early:
 // it cannot go over another path that turns out to be faster.
 constexpr std::chrono::milliseconds kUnsentTime{4};
-
-constexpr std::uint64_t mask_of(PathId path) {
-  return std::uint64_t{1} << multipath::index(path);
-}
 
 using AddressCall = int (*)(int, sockaddr*, socklen_t*);
 

@@ -16,7 +16,6 @@
 
 namespace weft::tcp {
 
-using multipath::Endpoint;
 using multipath::FrameHeader;
 using multipath::FrameType;
 using multipath::kHeaderBytes;
@@ -56,7 +55,7 @@ StreamOutcome PathStream::protocol_error(const char* what) {
   return StreamOutcome::kProtocolError;
 }
 
-StreamOutcome PathStream::receive(Endpoint& endpoint, TimePoint now) {
+StreamOutcome PathStream::receive(multipath::Endpoint& endpoint, TimePoint now) {
   bool moved = false;
   if (place_ && endpoint.data_begins(path_, incarnation_, header_).at != place_begin_) {
     // A hostile peer has completed the message over another path meanwhile, or the connection has failed: the
@@ -111,7 +110,7 @@ ssize_t PathStream::read_some(std::size_t& asked) {
   return readv(socket_.fd(), parts, count);
 }
 
-StreamOutcome PathStream::parse_staging(Endpoint& endpoint, TimePoint now) {
+StreamOutcome PathStream::parse_staging(multipath::Endpoint& endpoint, TimePoint now) {
   while (staged_ - consumed_ >= kHeaderBytes && !in_payload()) {
     StreamOutcome outcome = begin_frame(endpoint, now);
     if (outcome != StreamOutcome::kMoved) return outcome;
@@ -134,7 +133,7 @@ StreamOutcome PathStream::parse_staging(Endpoint& endpoint, TimePoint now) {
   return StreamOutcome::kMoved;
 }
 
-StreamOutcome PathStream::begin_frame(Endpoint& endpoint, TimePoint now) {
+StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint now) {
   auto bytes = std::span<const std::byte, kHeaderBytes>(staging_.data() + consumed_, kHeaderBytes);
   consumed_ += kHeaderBytes;
   multipath::FrameError error = multipath::decode(bytes, header_);
@@ -154,7 +153,7 @@ StreamOutcome PathStream::begin_frame(Endpoint& endpoint, TimePoint now) {
   return StreamOutcome::kMoved;
 }
 
-StreamOutcome PathStream::end_payload(Endpoint& endpoint, TimePoint now) {
+StreamOutcome PathStream::end_payload(multipath::Endpoint& endpoint, TimePoint now) {
   bool check = (header_.flags & multipath::kFlagChecksum) && place_begin_;
   if (check && multipath::crc32c(0, place_begin_, header_.length) != header_.payload_checksum) {
     return StreamOutcome::kBadChecksum;

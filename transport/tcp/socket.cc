@@ -1,7 +1,7 @@
 #include "transport/tcp/socket.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 namespace weft::tcp {

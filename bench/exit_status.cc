@@ -1,0 +1,12 @@
+#include "bench/exit_status.h"
+
+#include <cstdio>
+
+namespace weft::bench {
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "weft: %s\n", what.c_str());
+  return kFailed;
+}
+
+}  // namespace weft::bench
