@@ -52,7 +52,7 @@ size_t first_difference(const std::byte* data, size_t bytes, uint64_t seed) {
 }
 
 SlotBuffer::SlotBuffer(const Session& session, void* comm, size_t slots, size_t slot_bytes, size_t misalign)
-    : session_(&session), comm_(comm), slots_(slots), slot_bytes_(slot_bytes), misalign_(misalign) {
+    : session_(&session), comm_(comm), slot_bytes_(slot_bytes), misalign_(misalign) {
   const size_t rounded = (slot_bytes + misalign + kGuardBytes - 1) / kGuardBytes * kGuardBytes;
   stride_ = rounded + 2 * kGuardBytes;
   memory_bytes_ = slots * stride_ + 2 * kGuardBytes;

@@ -44,7 +44,6 @@ class SlotBuffer {
  private:
   const Session* session_;
   void* comm_;
-  size_t slots_;
   size_t slot_bytes_;
   size_t misalign_;
   size_t stride_;

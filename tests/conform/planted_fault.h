@@ -29,7 +29,7 @@ enum class Fault {
   kLeaksDescriptors,         // close forgets the socket
   kLeaksMemory,              // close forgets the communicator
   kFinalizeEndsOthers,       // finalize closes the connections of every communicator
-  kReceiverMustPoll,         // the last acknowledgement leaves with the receiver's next call
+  kReceiverMustPoll,         // an acknowledgement leaves with the process's next call, not by itself
   kLateWrite,                // a finished receive's buffer is written again
   kCorruptsLarge,            // one byte of a message beyond 1 MiB is wrong
   kKeepsOptionalRequest,     // 0x1 in *request is left there

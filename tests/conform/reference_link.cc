@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace weft::conform_test {
 
@@ -17,6 +18,12 @@ namespace {
 
 std::byte* closed_buffer = nullptr;  // Fault::kWritesAfterClose
 
+// Fault::kReceiverMustPoll: links whose last acknowledgement leaves with the process's next call, whichever
+// link that is for. Otherwise a receiver that has nothing more to test in the same process as the sender would
+// be stuck too, or not, as the bytes happened to come.
+std::mutex owing_lock;
+std::vector<Link*> owing;
+
 void warn(const char* text) {
   if (log_function)
     log_function(nccl::LogLevel::kWarn, nccl::kLogNet, __FILE__, __LINE__, "reference: %s", text);
@@ -25,6 +32,10 @@ void warn(const char* text) {
 }  // namespace
 
 Link::~Link() {
+  if (has(Fault::kReceiverMustPoll)) {
+    const std::lock_guard guard(owing_lock);
+    std::erase(owing, this);
+  }
   if (has(Fault::kWritesAfterClose) && side_ == Side::kReceive) {
     for (Request& request : requests_) {
       if (request.used && !request.done && request.parts > 0) closed_buffer = request.data[0];
@@ -197,8 +208,22 @@ void Link::progress(const Request* tested) {
       std::count_if(requests_.begin(), requests_.end(), [](const Request& r) { return r.used; }) > 4) {
     return;
   }
+  if (has(Fault::kReceiverMustPoll)) write_what_others_owe();
   write_out();
   read_in();
+}
+
+void Link::write_what_others_owe() {
+  const std::lock_guard guard(owing_lock);
+  for (Link* link : std::exchange(owing, {})) {
+    if (link == this) continue;  // this call writes it out anyway
+    const std::unique_lock other(link->mutex_, std::try_to_lock);
+    if (other) {
+      link->write_out();
+    } else {
+      owing.push_back(link);
+    }
+  }
 }
 
 void Link::write_out() {
@@ -307,6 +332,8 @@ void Link::part_complete(Request& request, uint32_t slot) {
     Frame ack{};
     ack.kind = Frame::kAck;
     outgoing_.push_back({ack, nullptr, 0, nullptr, 0});
+    const std::lock_guard guard(owing_lock);
+    owing.push_back(this);
   }
   if (--request.parts_left == 0) request.done = true;
 }

@@ -90,6 +90,7 @@ class Link {
   Result no_request(void** request) const;
   void progress(const Request* tested);
   void write_out();
+  void write_what_others_owe();
   void read_in();
   bool read_frame();
   bool read_payload();
