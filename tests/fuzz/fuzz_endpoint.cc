@@ -135,7 +135,7 @@ class Driver {
     const std::uint32_t tag = in_.u8() & 3;
     if (posted_ == kMaxRequests) return;
     auto memory = buffer(bytes);
-    const RequestId request = endpoint_.post_receive(now_, memory.get(), bytes, tag);
+    const RequestId request = endpoint_.post_receive(memory.get(), bytes, tag);
     if (request == RequestId::kNone) return;
     ++posted_;
     require(buffers_.emplace(request, std::move(memory)).second, "an id names one request");

@@ -77,6 +77,15 @@ void frames(const Corpus& corpus) {
     mp::encode(header, bytes);
     corpus.add("type_" + std::to_string(type), {type & 1}, bytes);
   }
+  mp::FrameHeader with_credit;
+  with_credit.type = mp::FrameType::kData;
+  with_credit.flags = mp::kFlagCredit;
+  with_credit.length = 8;
+  with_credit.credit_number = 2;
+  with_credit.credit_capacity = 64;
+  std::array<std::byte, mp::kHeaderBytes> bytes;
+  mp::encode(with_credit, bytes);
+  corpus.add("data_with_credit", {1}, bytes);
 }
 
 Bytes bytes(std::initializer_list<int> values) {

@@ -18,7 +18,7 @@ namespace {
 using Bytes = std::array<std::byte, kHeaderBytes>;
 
 constexpr std::size_t kMagicAt = 0, kVersionAt = 2, kTypeAt = 3, kFlagsAt = 4, kLengthAt = 12,
-                      kReservedAt = 56, kChecksumAt = 60;
+                      kCreditNumberAt = 56, kChecksumAt = 60;
 
 constexpr FrameType kAllTypes[] = {FrameType::kData,     FrameType::kClearToSend,    FrameType::kFeedback,
                                    FrameType::kPathDown, FrameType::kProbe,          FrameType::kProbeReply,
@@ -62,10 +62,21 @@ FrameHeader telling_header(FrameType type) {
   return header;
 }
 
+// A message of one chunk that brings a clear-to-send along: the offset and the account make room for it.
+FrameHeader with_credit(FrameHeader header) {
+  header.flags |= kFlagCredit;
+  header.offset = 0;
+  header.account_incarnation = 0;
+  header.credit_capacity = 0x5F5E5D5C5B5A5958;
+  header.credit_tag = 0x8F8E8D8C;
+  header.credit_number = 0xD3D2D1D0;
+  return header;
+}
+
 FrameHeader largest_header(FrameType type) {
   FrameHeader header;
   header.type = type;
-  header.flags = kAllFlags;
+  header.flags = kAllFlags & ~kFlagCredit;
   header.chunk_shift = std::numeric_limits<std::uint8_t>::max();
   header.slot = std::numeric_limits<std::uint16_t>::max();
   header.epoch = header.path_sequence = header.account_incarnation = header.tag = header.payload_checksum =
@@ -96,17 +107,44 @@ void expect_same(const FrameHeader& got, const FrameHeader& sent) {
   EXPECT_EQ(got.payload_checksum, sent.payload_checksum);
   EXPECT_EQ(got.path_acknowledged, sent.path_acknowledged);
   EXPECT_EQ(got.credit_seen, sent.credit_seen);
+  EXPECT_EQ(got.credit_number, sent.credit_number);
+  EXPECT_EQ(got.credit_tag, sent.credit_tag);
+  EXPECT_EQ(got.credit_capacity, sent.credit_capacity);
 }
 
 TEST(Frame, EveryFieldOfEveryTypeComesBack) {
   for (FrameType type : kAllTypes) {
     for (const FrameHeader& sent : {plain_header(type), telling_header(type), largest_header(type)}) {
       SCOPED_TRACE(static_cast<int>(type));
-      FrameHeader got = largest_header(FrameType::kData);
+      FrameHeader got = with_credit(largest_header(FrameType::kData));
       got.flags = 0;
       ASSERT_EQ(decode(encoded(sent), got), FrameError::kNone);
       expect_same(got, sent);
     }
+  }
+}
+
+TEST(Frame, DataMayBringAClearToSendAlong) {
+  for (const FrameHeader& data : {plain_header(FrameType::kData), telling_header(FrameType::kData)}) {
+    const FrameHeader sent = with_credit(data);
+    FrameHeader got;
+    ASSERT_EQ(decode(encoded(sent), got), FrameError::kNone);
+    expect_same(got, sent);
+  }
+  const Bytes bytes = encoded(with_credit(telling_header(FrameType::kData)));
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(std::to_integer<std::size_t>(bytes[16 + i]), 0x58 + i);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(std::to_integer<std::size_t>(bytes[36 + i]), 0x8C + i);
+    EXPECT_EQ(std::to_integer<std::size_t>(bytes[kCreditNumberAt + i]), 0xD0 + i);
+  }
+}
+
+TEST(Frame, NothingButDataBringsAClearToSendAlong) {
+  for (FrameType type : kAllTypes) {
+    Bytes bytes = encoded(plain_header(type));
+    bytes[kFlagsAt] = std::byte{kFlagCredit};
+    EXPECT_EQ(refusal(resealed(bytes)), type == FrameType::kData ? FrameError::kNone : FrameError::kCredit)
+        << "type " << static_cast<int>(type);
   }
 }
 
@@ -124,7 +162,7 @@ TEST(Frame, FieldsStandWhereTheLayoutSays) {
                                      0xA0, 0xA1, 0xA2, 0xA3,                          // payload checksum
                                      0xB0, 0xB1, 0xB2, 0xB3,                          // path acknowledged
                                      0xC0, 0xC1, 0xC2, 0xC3,                          // credit seen
-                                     0,    0,    0,    0};                            // reserved
+                                     0,    0,    0,    0};                            // credit number
   const Bytes bytes = encoded(telling_header(FrameType::kData));
   ASSERT_EQ(expected.size(), kChecksumAt);
   for (std::size_t i = 0; i < expected.size(); ++i)
@@ -179,10 +217,10 @@ TEST(Frame, WellSealedNonsenseIsRefusedForWhatItIs) {
       {"type 0", kTypeAt, 0, FrameError::kType},
       {"the first unknown type", kTypeAt, 9, FrameError::kType},
       {"type 255", kTypeAt, 255, FrameError::kType},
-      {"the first unknown flag", kFlagsAt, 8, FrameError::kFlags},
+      {"the first unknown flag", kFlagsAt, 16, FrameError::kFlags},
       {"the last unknown flag", kFlagsAt, 128, FrameError::kFlags},
-      {"reserved, first byte", kReservedAt, 1, FrameError::kReserved},
-      {"reserved, last byte", kReservedAt + 3, 128, FrameError::kReserved},
+      {"a credit's number without one, first byte", kCreditNumberAt, 1, FrameError::kReserved},
+      {"a credit's number without one, last byte", kCreditNumberAt + 3, 128, FrameError::kReserved},
   };
   for (const Forgery& forgery : forgeries) {
     Bytes bytes = encoded(telling_header(FrameType::kData));

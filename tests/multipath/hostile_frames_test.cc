@@ -116,6 +116,12 @@ std::vector<Attack> attacks_with_data() {
        {data_but([](H& h) { h.message_bytes = 2048; }), data_but([](H& h) {
           h.message_bytes = 2048, h.flags = kFlagTruncated, h.length = 0, h.path_sequence = 1;
         })}},
+      {"data with a clear-to-send beyond the slots", "more clear-to-sends than slots", {data_but([](H& h) {
+         h.flags = kFlagCredit, h.credit_number = kSlots;
+       })}},
+      {"data with the clear-to-send furthest ahead", "more clear-to-sends than slots", {data_but([](H& h) {
+         h.flags = kFlagCredit, h.credit_number = 0x7FFFFFFF;
+       })}},
       {"data that acknowledges what was never sent",
        "an acknowledgement of frames that were never sent",
        {data_but([](H& h) { h.path_acknowledged = 1; })}},
@@ -172,8 +178,8 @@ class HostileFrames : public testing::TestWithParam<Attack> {
  protected:
   HostileFrames() : pair_(EndpointPair::small_config(2)), memory_(kCapacity) {
     pair_.connect_all();
-    EXPECT_NE(pair_.b().post_receive(pair_.now(), memory_.data(), memory_.size(), 1), RequestId::kNone);
-    EXPECT_NE(pair_.a().post_receive(pair_.now(), nullptr, 0, 1), RequestId::kNone);
+    EXPECT_NE(pair_.b().post_receive(memory_.data(), memory_.size(), 1), RequestId::kNone);
+    EXPECT_NE(pair_.a().post_receive(nullptr, 0, 1), RequestId::kNone);
     pair_.settle();
   }
 
@@ -192,7 +198,7 @@ class HostileFrames : public testing::TestWithParam<Attack> {
     std::vector<std::byte> sent(3000);
     for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::byte>(i * 31 + (i >> 8));
     std::vector<std::byte> got(sent.size());
-    const RequestId receive = to.post_receive(pair_.now(), got.data(), got.size(), 2);
+    const RequestId receive = to.post_receive(got.data(), got.size(), 2);
     const RequestId send = from.post_send(pair_.now(), sent.data(), sent.size(), 2);
     pair_.settle();
     const Completion received = to.take_completion(receive);

@@ -109,7 +109,7 @@ TEST_F(HostilePeer, CannotFinishAPayloadAfterTheMessageIsComplete) {
   Pair first = connected_pair(), second = connected_pair();
   PathStream stream_1 = open(PathId{0}, &first), stream_2 = open(PathId{1}, &second);
   std::vector<std::byte> buffer(kBytes);
-  const RequestId request = endpoint_.post_receive(kNow, buffer.data(), buffer.size(), 0);
+  const RequestId request = endpoint_.post_receive(buffer.data(), buffer.size(), 0);
 
   say(first, data(kBytes), kBytes / 2, std::byte{1});
   hear(stream_1);

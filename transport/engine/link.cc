@@ -52,7 +52,7 @@ RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag
 // it along.
 RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag) {
   std::lock_guard lock(mutex_);
-  return endpoint_.post_receive(steady_now(), static_cast<std::byte*>(data), capacity, tag);
+  return endpoint_.post_receive(static_cast<std::byte*>(data), capacity, tag);
 }
 
 Completion Link::test(RequestId request) {
@@ -89,7 +89,7 @@ void Link::progress_locked(TimePoint now) {
   }
   if (now - last_tick_.load(std::memory_order_relaxed) >= kTick) {
     tick_locked(now);
-  } else {
+  } else if (endpoint_.wants_to_transmit() || endpoint_.has_action()) {
     drive(now);
   }
 }

@@ -32,6 +32,13 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(std::uint32_t crc, 
     state = _mm_crc32_u64(state, word);
   }
   auto state32 = static_cast<std::uint32_t>(state);
+  if (bytes >= 4) {  // as the frame header's 60 end
+    std::uint32_t word;
+    std::memcpy(&word, at, 4);
+    state32 = _mm_crc32_u32(state32, word);
+    bytes -= 4;
+    at += 4;
+  }
   for (; bytes > 0; --bytes, ++at) state32 = _mm_crc32_u8(state32, *at);
   return ~state32;
 }

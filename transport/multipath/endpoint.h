@@ -74,6 +74,8 @@ struct Landing {
   LandingVerdict verdict = LandingVerdict::kDiscard;
   std::byte* at = nullptr;      // header.length bytes, where verdict is kPlace
   const char* error = nullptr;  // what the peer did wrong
+  std::uint32_t chunk = 0;      // where the message is cut into `chunks`
+  std::uint32_t chunks = 0;
 };
 
 class Endpoint {
@@ -82,7 +84,7 @@ class Endpoint {
 
   // Requests. See weft/connection.h.
   RequestId post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag);
-  RequestId post_receive(TimePoint now, std::byte* data, std::uint64_t capacity, std::uint32_t tag);
+  RequestId post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag);
   // Whether a request is done; if so it is forgotten.
   Completion take_completion(RequestId request);
   bool has_pending_requests() const { return pending_requests_ != 0; }
@@ -120,6 +122,9 @@ class Endpoint {
   const char* handle_frame(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
   Landing data_begins(PathId path, Incarnation incarnation, const FrameHeader& header) const;
   const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header, TimePoint now);
+  // The same where the payload was put in place right after data_begins() and nothing happened between them.
+  const char* data_landed(PathId path, Incarnation incarnation, const FrameHeader& header,
+                          const Landing& landing, TimePoint now);
 
   // About once a millisecond.
   void tick(TimePoint now);
@@ -135,6 +140,7 @@ class Endpoint {
 
   bool poll_transmit(TimePoint now, Transmission& out);
   bool poll_action(Action& out);
+  bool has_action() const { return action_count_ != 0; }
   bool wants_to_transmit() const;
   // A path that is silent for so long that its kernel or NIC should be asked whether it moves bytes.
   bool is_suspicious(PathId path, TimePoint now) const;
@@ -175,7 +181,8 @@ class Endpoint {
   const char* apply_feedback(Path& path, const FrameHeader& header, TimePoint now);
   void acknowledge_next(Path& path, TimePoint now);
   void credit_chunk(const OutstandingFrame& frame);
-  const char* handle_credit(const FrameHeader& header);
+  const char* handle_credit(const Credit& credit);
+  const char* handle_credit_with_data(const FrameHeader& header);
   void owe_feedback(PathId path, std::uint64_t bytes);
   void note_life(Path& path, TimePoint now);
   void note_overtaken(Path& path, TimePoint now);
@@ -205,6 +212,8 @@ class Endpoint {
   void push_action(ActionKind kind, PathId path, LossReason reason);
 
   // endpoint_transmit.cc
+  bool credit_can_ride() const;
+  void add_credit(PathId path, FrameHeader& header);
   bool transmit_global_control(Transmission& out);
   bool transmit_path_down(Transmission& out);
   bool transmit_path_control(TimePoint now, Transmission& out);
@@ -233,7 +242,9 @@ class Endpoint {
   std::uint64_t credits_ever_sent_ = 0;  // the furthest that it has been
   std::uint64_t credits_confirmed_ = 0;  // the peer has seen these
   std::size_t pending_requests_ = 0;
-  TimePoint pending_since_{};  // since when there has been a pending request without a break
+  // Since when there has been a pending request without a break; the tick notes it, so that posting needs no
+  // clock.
+  std::optional<TimePoint> pending_since_;
 
   std::vector<Resend> resends_;  // a ring; its capacity is all that can be outstanding
   std::size_t resend_first_ = 0;

@@ -479,9 +479,9 @@ void Endpoint::tick(TimePoint now) {
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
   repeat_control(now);
   heartbeat_when_idle(now);
-  if (pending_requests_ != 0 && now - std::max(heard_any_, pending_since_) > config_.peer_timeout) {
-    begin_end(Ending::kFailed);
-  }
+  if (pending_requests_ == 0) return;
+  if (!pending_since_) pending_since_ = now;
+  if (now - std::max(heard_any_, *pending_since_) > config_.peer_timeout) begin_end(Ending::kFailed);
 }
 
 }  // namespace weft::multipath

@@ -72,16 +72,23 @@ Landing Endpoint::data_begins(PathId path_id, Incarnation incarnation, const Fra
     return {LandingVerdict::kProtocolError, nullptr, "chunks of one message that disagree"};
   }
   if (receive->begun && receive->has(chunk) && !planted(Bug::kCountsDuplicateChunks)) return {};
-  return {LandingVerdict::kPlace, receive->data + header.offset, nullptr};
+  return {LandingVerdict::kPlace, receive->data + header.offset, nullptr, chunk, chunks};
 }
 
 const char* Endpoint::data_landed(PathId path_id, Incarnation incarnation, const FrameHeader& header,
                                   TimePoint now) {
+  return data_landed(path_id, incarnation, header, data_begins(path_id, incarnation, header), now);
+}
+
+const char* Endpoint::data_landed(PathId path_id, Incarnation incarnation, const FrameHeader& header,
+                                  const Landing& landing, TimePoint now) {
   Path& path = paths_[index(path_id)];
   if (!path.connected || path.incarnation != incarnation) return nullptr;
-  Landing landing = data_begins(path_id, incarnation, header);
   if (landing.verdict == LandingVerdict::kProtocolError) return landing.error;
   if (const char* error = apply_feedback(path, header, now)) return error;
+  if (header.flags & kFlagCredit) {
+    if (const char* error = handle_credit_with_data(header)) return error;
+  }
   path.bytes_received += header.length;
   if (!path.mark_received(header.path_sequence)) return "more unacknowledged frames than the window";
   owe_feedback(path_id, header.length);
@@ -89,16 +96,13 @@ const char* Endpoint::data_landed(PathId path_id, Incarnation incarnation, const
     ++duplicates_discarded_;
     return nullptr;
   }
-  ReceiveMessage& receive = *find_receive(header);
-  std::uint32_t chunk = 0;
-  std::uint32_t chunks = 0;
-  (void)check_chunk(header, chunk, chunks);
+  ReceiveMessage& receive = receives_[header.slot % kSlots];
   receive.begun = true;
   receive.truncated = header.flags & kFlagTruncated;
   receive.chunk_shift = header.chunk_shift;
   receive.bytes = header.message_bytes;
-  receive.chunks = chunks;
-  receive.set(chunk);
+  receive.chunks = landing.chunks;
+  receive.set(landing.chunk);
   if (++receive.arrived_chunks == receive.chunks) {
     complete_receive(receive, receive.truncated ? StatusCode::kTruncated : StatusCode::kOk);
   }
@@ -190,13 +194,19 @@ void Endpoint::note_overtaken(Path& path, TimePoint now) {
   path.overtaken_since = now;
 }
 
-const char* Endpoint::handle_credit(const FrameHeader& header) {
-  if (header.slot >= kSlots) return "a clear-to-send for a slot beyond the limit";
-  std::uint64_t message = message_number(header.epoch, header.slot);
+const char* Endpoint::handle_credit(const Credit& credit) {
   std::uint64_t before = credits_.seen();
-  if (!credits_.add({message, header.message_bytes, header.tag})) return "more clear-to-sends than slots";
+  if (!credits_.add(credit)) return "more clear-to-sends than slots";
   if (credits_.seen() != before) match_credit();
   return nullptr;
+}
+
+const char* Endpoint::handle_credit_with_data(const FrameHeader& header) {
+  // The number's upper half is that of its neighbours: honest credits are at most kSlots from what was seen.
+  std::int32_t ahead = serial_distance(static_cast<std::uint32_t>(credits_.seen()), header.credit_number);
+  if (ahead < 0) return nullptr;  // seen already: the frame was sent again, or another overtook it
+  return handle_credit(
+      {credits_.seen() + static_cast<std::uint64_t>(ahead), header.credit_capacity, header.credit_tag});
 }
 
 const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, const FrameHeader& header,
@@ -208,7 +218,8 @@ const char* Endpoint::handle_frame(PathId path_id, Incarnation incarnation, cons
   switch (header.type) {
     case FrameType::kClearToSend:
       lazy_feedback_mask_ |= mask_of(path_id);
-      return handle_credit(header);
+      if (header.slot >= kSlots) return "a clear-to-send for a slot beyond the limit";
+      return handle_credit({message_number(header.epoch, header.slot), header.message_bytes, header.tag});
     case FrameType::kPathDown:
       return handle_path_down(path_id, header, now);
     case FrameType::kPathDownConfirm: {

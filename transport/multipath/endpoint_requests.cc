@@ -59,7 +59,7 @@ RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_
   send.data = data;
   send.bytes = bytes;
   send.tag = tag;
-  if (pending_requests_++ == 0) pending_since_ = now;
+  if (pending_requests_++ == 0) pending_since_.reset();
   if (ending_ != Ending::kNone) {
     complete_send(send, StatusCode::kPeerLost);
   } else if (auto credit = credits_.take(tag)) {
@@ -70,7 +70,7 @@ RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_
   return make_id(false, generation, slot);
 }
 
-RequestId Endpoint::post_receive(TimePoint now, std::byte* data, std::uint64_t capacity, std::uint32_t tag) {
+RequestId Endpoint::post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag) {
   std::size_t slot = next_receive_ % kSlots;
   if (receives_[slot].state != RequestState::kFree) return RequestId::kNone;
   std::uint16_t generation = static_cast<std::uint16_t>(receives_[slot].generation + 1);
@@ -82,7 +82,7 @@ RequestId Endpoint::post_receive(TimePoint now, std::byte* data, std::uint64_t c
   receive.capacity = capacity;
   receive.tag = tag;
   receive.number = next_receive_++;
-  if (pending_requests_++ == 0) pending_since_ = now;
+  if (pending_requests_++ == 0) pending_since_.reset();
   if (ending_ != Ending::kNone) complete_receive(receive, StatusCode::kPeerLost);
   return make_id(true, generation, slot);
 }
@@ -108,7 +108,7 @@ Completion Endpoint::take_completion(RequestId request) {
     if (send.state != RequestState::kDone) return completion;
     completion = {true, static_cast<std::size_t>(send.bytes), send.result};
     send.state = RequestState::kFree;
-    free_sends_.push_back(static_cast<std::uint16_t>(slot));
+    free_sends_.push_front(static_cast<std::uint16_t>(slot));  // the next send finds it in the cache
   }
   return completion;
 }

@@ -17,6 +17,7 @@ bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
   out.header = {};
+  if (credit_can_ride() && transmit_data(now, out)) return true;
   return transmit_global_control(out) || transmit_path_control(now, out) || transmit_data(now, out);
 }
 
@@ -64,6 +65,23 @@ std::optional<PathId> Endpoint::trustworthy_control_path() {
     connected = id;
   }
   return connected;
+}
+
+// One receive to announce, and a message of one chunk to send: they go together, in one frame.
+bool Endpoint::credit_can_ride() const {
+  return credits_sent_ + 1 == next_receive_ && down_mask_ == 0 && doubtful_mask_ == 0 && resend_count_ == 0 &&
+         !transmitting_.empty() && sends_[transmitting_.front()].chunks == 1;
+}
+
+void Endpoint::add_credit(PathId path, FrameHeader& header) {
+  const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
+  header.flags |= kFlagCredit;
+  header.credit_number = static_cast<std::uint32_t>(credits_sent_);
+  header.credit_tag = receive.tag;
+  header.credit_capacity = receive.capacity;
+  credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
+  asked_mask_ |= mask_of(path);
+  chooser_.keep_company(path);
 }
 
 bool Endpoint::transmit_global_control(Transmission& out) {
@@ -186,7 +204,9 @@ bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
   auto path = send.chunks == 1 ? chooser_.for_small(paths_, planes_, length)
                                : chooser_.for_chunk(paths_, planes_, length, queued_bytes_);
   if (!path) return false;
+  const bool with_credit = credit_can_ride();
   emit_chunk(*path, slot, send.next_chunk, false, now, out);
+  if (with_credit) add_credit(*path, out.header);
   if (++send.next_chunk == send.chunks) {
     transmitting_.remove(slot);
     chooser_.rotate_past(*path, paths_.size());

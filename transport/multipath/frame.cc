@@ -27,7 +27,7 @@ struct Wire {
   std::uint32_t payload_checksum;
   std::uint32_t path_acknowledged;
   std::uint32_t credit_seen;
-  std::uint32_t reserved;
+  std::uint32_t credit_number;
   std::uint32_t header_checksum;
 };
 static_assert(sizeof(Wire) == kHeaderBytes);
@@ -54,6 +54,11 @@ void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) {
             header.credit_seen,
             0,
             0};
+  if (header.flags & kFlagCredit) {
+    wire.offset = header.credit_capacity;
+    wire.account_incarnation = header.credit_tag;
+    wire.credit_number = header.credit_number;
+  }
   wire.header_checksum = crc32c(0, &wire, offsetof(Wire, header_checksum));
   std::memcpy(out.data(), &wire, sizeof wire);
 }
@@ -68,23 +73,28 @@ FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& h
       wire.type > static_cast<std::uint8_t>(FrameType::kPathDownConfirm))
     return FrameError::kType;
   if ((wire.flags & ~kAllFlags) != 0) return FrameError::kFlags;
-  if (wire.reserved != 0) return FrameError::kReserved;
-  if (wire.length != 0 && wire.type != static_cast<std::uint8_t>(FrameType::kData))
-    return FrameError::kLength;
+  const bool is_data = wire.type == static_cast<std::uint8_t>(FrameType::kData);
+  const bool has_credit = wire.flags & kFlagCredit;
+  if (has_credit && !is_data) return FrameError::kCredit;
+  if (wire.credit_number != 0 && !has_credit) return FrameError::kReserved;
+  if (wire.length != 0 && !is_data) return FrameError::kLength;
   header.type = static_cast<FrameType>(wire.type);
   header.flags = wire.flags;
   header.chunk_shift = wire.chunk_shift;
   header.slot = wire.slot;
   header.epoch = wire.epoch;
   header.length = wire.length;
-  header.offset = wire.offset;
+  header.offset = has_credit ? 0 : wire.offset;
   header.message_bytes = wire.message_bytes;
   header.path_sequence = wire.path_sequence;
-  header.account_incarnation = wire.account_incarnation;
+  header.account_incarnation = has_credit ? 0 : wire.account_incarnation;
   header.tag = wire.tag;
   header.payload_checksum = wire.payload_checksum;
   header.path_acknowledged = wire.path_acknowledged;
   header.credit_seen = wire.credit_seen;
+  header.credit_number = wire.credit_number;
+  header.credit_tag = has_credit ? wire.account_incarnation : 0;
+  header.credit_capacity = has_credit ? wire.offset : 0;
   return FrameError::kNone;
 }
 
@@ -106,6 +116,8 @@ const char* to_string(FrameError error) {
       return "its reserved field is not zero";
     case FrameError::kLength:
       return "only data frames may have a payload";
+    case FrameError::kCredit:
+      return "only data frames may carry a clear-to-send";
   }
   return "unknown";
 }

@@ -4,7 +4,11 @@
 //   0 magic 'W' 'F'   2 version   3 type   4 flags   5 chunk shift   6 slot        (u16)
 //   8 epoch           12 payload length    16 offset (u64)           24 message bytes (u64)
 //  32 path sequence   36 account incarn.   40 tag                    44 payload checksum
-//  48 path acknowledged   52 credit seen   56 reserved, zero         60 header checksum
+//  48 path acknowledged   52 credit seen   56 credit number          60 header checksum
+//
+// A data frame that is a whole message needs neither an offset nor an account, so it may carry a
+// clear-to-send along (kFlagCredit): the receive's capacity stands at 16, its tag at 36, the low half of its
+// number at 56. An answer and the receive for the next request are one frame then. Elsewhere 56 is zero.
 //
 // The last row is feedback and stands in every frame. Its counters only grow (modulo 2^32), so a lost or
 // repeated frame does no harm: the next one says it all again.
@@ -40,7 +44,8 @@ enum FrameFlags : std::uint8_t {
   kFlagResent = 1,     // this chunk was on a path that failed; for statistics
   kFlagTruncated = 2,  // the send did not fit the receive: no payload, message bytes = what was to be sent
   kFlagChecksum = 4,   // payload checksum is valid
-  kAllFlags = 7,
+  kFlagCredit = 8,     // a data frame that carries a clear-to-send along
+  kAllFlags = 15,
 };
 
 struct FrameHeader {
@@ -58,6 +63,10 @@ struct FrameHeader {
   std::uint32_t payload_checksum = 0;
   std::uint32_t path_acknowledged = 0;  // data frames received in order on this path incarnation
   std::uint32_t credit_seen = 0;        // clear-to-sends received in order
+  // With kFlagCredit: the receive that is announced, by the low half of its number.
+  std::uint32_t credit_number = 0;
+  std::uint32_t credit_tag = 0;
+  std::uint64_t credit_capacity = 0;
 };
 
 // Messages are numbered by the receives they meet; number = epoch * kSlots + slot.
@@ -75,12 +84,13 @@ enum class FrameError : std::uint8_t {
   kType,
   kFlags,
   kReserved,
-  kLength
+  kLength,
+  kCredit
 };
 const char* to_string(FrameError error);
 
 // Checks what can be checked without knowing the connection: magic, version, checksum, type, flags, and that
-// only data frames have a payload. Everything else is the endpoint's to judge.
+// only data frames have a payload or carry a clear-to-send. Everything else is the endpoint's to judge.
 FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
 
 }  // namespace weft::multipath

@@ -78,6 +78,13 @@ class SlotList {
     last_ = slot;
     ++size_;
   }
+  void push_front(std::uint16_t slot) {
+    next_[slot] = first_;
+    previous_[slot] = kEnd;
+    (first_ == kEnd ? last_ : previous_[first_]) = slot;
+    first_ = slot;
+    ++size_;
+  }
   void remove(std::uint16_t slot) {
     (previous_[slot] == kEnd ? first_ : next_[previous_[slot]]) = next_[slot];
     (next_[slot] == kEnd ? last_ : previous_[next_[slot]]) = previous_[slot];

@@ -134,7 +134,7 @@ bool Traffic::post_receive(int host) {
   const Account::Message& message = account_.message(1 - host, k);
   std::unique_ptr<Buffer> buffer = take_buffer(host, message.capacity);
   std::memset(buffer->data(), 0x5A, buffer->capacity());
-  RequestId id = end.host->core()->post_receive(clock_.now(), buffer->data(), message.capacity, message.tag);
+  RequestId id = end.host->core()->post_receive(buffer->data(), message.capacity, message.tag);
   if (id == RequestId::kNone) {  // the slot of the receive kSlots before is still in use
     end.pool.push_back({std::move(buffer), 0, 0});
     return false;
@@ -259,7 +259,7 @@ TimePoint Traffic::oldest_posted(int host) const {
 void Traffic::post_stray_receive(int host) {
   End& end = ends_[host];
   end.stray_buffer = std::make_unique<Buffer>(64);
-  end.stray = end.host->core()->post_receive(clock_.now(), end.stray_buffer->data(), 64, ~0u);
+  end.stray = end.host->core()->post_receive(end.stray_buffer->data(), 64, ~0u);
   if (end.stray == RequestId::kNone) account_.violation("a receive was refused although none is pending");
   end.host->pump();
 }

@@ -109,6 +109,7 @@ bool LinkBackend::receive(multipath::Endpoint& endpoint, TimePoint now) {
     PathSlot& slot = paths_[multipath::index(path)];
     if (!slot.waits_for_room) {
       StreamOutcome outcome = slot.stream->receive(endpoint, now);
+      if (outcome == StreamOutcome::kIdle) return false;
       handle(path, outcome, endpoint, now);
       return outcome == StreamOutcome::kMoved;
     }

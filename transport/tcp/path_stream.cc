@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "transport/multipath/crc32c.h"
 
@@ -115,20 +116,17 @@ StreamOutcome PathStream::parse_staging(multipath::Endpoint& endpoint, TimePoint
     StreamOutcome outcome = begin_frame(endpoint, now);
     if (outcome != StreamOutcome::kMoved) return outcome;
     if (!in_payload()) continue;
-    std::uint32_t bytes =
-        static_cast<std::uint32_t>(std::min<std::size_t>(staged_ - consumed_, payload_left_));
+    // The rest is still to come, and what is here of it is the end of staging.
+    std::uint32_t bytes = static_cast<std::uint32_t>(staged_ - consumed_);
     if (place_) {
       std::memcpy(place_, staging_.data() + consumed_, bytes);
       place_ += bytes;
     }
     consumed_ += bytes;
     payload_left_ -= bytes;
-    if (payload_left_ != 0) break;
-    outcome = end_payload(endpoint, now);
-    if (outcome != StreamOutcome::kMoved) return outcome;
   }
-  std::memmove(staging_.data(), staging_.data() + consumed_, staged_ - consumed_);
   staged_ -= consumed_;
+  if (staged_ != 0) std::memmove(staging_.data(), staging_.data() + consumed_, staged_);
   consumed_ = 0;
   return StreamOutcome::kMoved;
 }
@@ -143,8 +141,8 @@ StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint n
   if (header_.type == FrameType::kData && header_.length != 0) {
     multipath::Landing landing = endpoint.data_begins(path_, incarnation_, header_);
     if (landing.verdict == multipath::LandingVerdict::kProtocolError) return protocol_error(landing.error);
-    place_ = landing.verdict == multipath::LandingVerdict::kPlace ? landing.at : nullptr;
-    place_begin_ = place_;
+    place_ = place_begin_ = landing.at;
+    if (header_.length <= staged_ - consumed_) return take_staged_payload(landing, endpoint, now);
     payload_left_ = header_.length;
     return StreamOutcome::kMoved;
   }
@@ -153,11 +151,24 @@ StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint n
   return StreamOutcome::kMoved;
 }
 
-StreamOutcome PathStream::end_payload(multipath::Endpoint& endpoint, TimePoint now) {
+// A small message came with its header.
+StreamOutcome PathStream::take_staged_payload(const multipath::Landing& landing,
+                                              multipath::Endpoint& endpoint, TimePoint now) {
+  if (place_) std::memcpy(std::exchange(place_, nullptr), staging_.data() + consumed_, header_.length);
+  consumed_ += header_.length;
+  if (!has_good_payload()) return StreamOutcome::kBadChecksum;
+  if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, landing, now))
+    return protocol_error(wrong);
+  return StreamOutcome::kMoved;
+}
+
+bool PathStream::has_good_payload() const {
   bool check = (header_.flags & multipath::kFlagChecksum) && place_begin_;
-  if (check && multipath::crc32c(0, place_begin_, header_.length) != header_.payload_checksum) {
-    return StreamOutcome::kBadChecksum;
-  }
+  return !check || multipath::crc32c(0, place_begin_, header_.length) == header_.payload_checksum;
+}
+
+StreamOutcome PathStream::end_payload(multipath::Endpoint& endpoint, TimePoint now) {
+  if (!has_good_payload()) return StreamOutcome::kBadChecksum;
   if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, now))
     return protocol_error(wrong);
   return StreamOutcome::kMoved;

@@ -81,6 +81,9 @@ class PathStream {
   ssize_t read_some(std::size_t& asked);
   StreamOutcome parse_staging(multipath::Endpoint& endpoint, multipath::TimePoint now);
   StreamOutcome begin_frame(multipath::Endpoint& endpoint, multipath::TimePoint now);
+  StreamOutcome take_staged_payload(const multipath::Landing& landing, multipath::Endpoint& endpoint,
+                                    multipath::TimePoint now);
+  bool has_good_payload() const;
   StreamOutcome end_payload(multipath::Endpoint& endpoint, multipath::TimePoint now);
   StreamOutcome protocol_error(const char* what);
   bool acknowledges_queued(const multipath::FrameHeader& header) const;
