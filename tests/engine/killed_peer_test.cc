@@ -112,8 +112,14 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
     return totals(*connection).received_bytes > 2 * kBytes + kBytes / 2;
   }));
   ASSERT_TRUE(connection->error().is_ok()) << connection->error().message();
-  ASSERT_EQ(kill(victim, SIGKILL), 0);
+  // It must not post more between our last look and its end: it is stopped, eight are posted each way, and of
+  // these no more can go through than the four that it has posted.
   int status = 0;
+  ASSERT_EQ(kill(victim, SIGSTOP), 0);
+  ASSERT_EQ(waitpid(victim, &status, WUNTRACED), victim);
+  ASSERT_TRUE(WIFSTOPPED(status));
+  keep_going();
+  ASSERT_EQ(kill(victim, SIGKILL), 0);
   ASSERT_EQ(waitpid(victim, &status, 0), victim);
   ASSERT_TRUE(WIFSIGNALED(status)) << "it had ended by itself";
 
@@ -128,7 +134,7 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
     }
   }
   EXPECT_GE(lost, 8)
-      << "eight were posted each way, and the peer had posted four: these may have been through";
+      << "eight were posted each way, and the peer had posted four: these may have gone through";
   const Status error = connection->error();
   EXPECT_EQ(error.code(), StatusCode::kPeerLost);
   for (const char* words :

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,10 +67,14 @@ class LinkBackend final : public engine::Backend {
   void watch(multipath::PathId path);
   void watch_all();
   bool has_single_stream() const { return streams_ != 0 && (streams_ & (streams_ - 1)) == 0; }
+  multipath::PathId lone_stream() const { return static_cast<multipath::PathId>(std::countr_zero(streams_)); }
+  bool read(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void ask_kernel(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
 
   std::vector<PathSlot> paths_;
+  std::optional<multipath::PathId> likely_;  // the path that alone had news when all were asked
+  unsigned polls_ = 0;
   std::vector<PathRoute> routes_;
   DialSettings dialing_;
   bool payload_checksum_;
