@@ -1,5 +1,8 @@
 """Where no network limits, the software does: one connection on a host's own loopback beside plain TCP. Both run in
 one namespace, so that both have its congestion control.
+
+Virtual machines have faster and slower minutes, in which the very same program takes half as long again. So every
+round runs all programs one after the other, and what is judged is the median of the rounds' own ratios.
 """
 
 import itertools
@@ -12,24 +15,25 @@ from .case import Outcome, Settings
 from .plane_rates import MESSAGE_BYTES, perf_arguments
 
 _LEAST_STREAM, _MOST_PINGPONG = 0.95, 1.15
-_ONE_PATH = {"WEFT_PATHS_PER_PLANE": "1"}
+_FOUR_PATHS = {"WEFT_PATHS_PER_PLANE": "4"}
 
 
 def loopback_stream(settings: Settings) -> Outcome:
     outcome = Outcome(target=f"64 MiB messages over one connection: at least {_LEAST_STREAM} of the best TCP stream")
     with Fabric(planes=1) as fabric:
         options = _best_stream_options(settings, fabric, outcome)
-        plain, one_path, all_paths = [], [], []
+        plain, default, four_paths = [], [], []
         for _ in range(settings.rounds):
             plain.append(settings.yardsticks.tcp_stream_on_loopback(fabric, options))
             if settings.weft:
-                one_path.append(_weft_rate(settings, fabric, _ONE_PATH))
-                all_paths.append(_weft_rate(settings, fabric, {}))
-    best = outcome.add("plain TCP stream, both directions at once", "GB/s", plain, 1.0).median
+                default.append(_weft_rate(settings, fabric, {}))
+                four_paths.append(_weft_rate(settings, fabric, _FOUR_PATHS))
+    outcome.add("plain TCP stream, both directions at once", "GB/s", plain, 1.0)
     if settings.weft:
-        outcome.add("weft perf sendrecv, one path", "GB/s", one_path, statistics.median(one_path) / best)
-        outcome.add("weft perf sendrecv, default paths", "GB/s", all_paths, statistics.median(all_paths) / best)
-        outcome.judge(statistics.median(one_path) / best >= _LEAST_STREAM)
+        ratio = _typical_ratio(default, plain)
+        outcome.add("weft perf sendrecv", "GB/s", default, ratio)
+        outcome.add("weft perf sendrecv, four paths", "GB/s", four_paths, _typical_ratio(four_paths, plain))
+        outcome.judge(ratio >= _LEAST_STREAM)
     return outcome
 
 
@@ -37,8 +41,8 @@ def loopback_pingpong(settings: Settings) -> Outcome:
     outcome = Outcome(target=f"8 bytes to and fro: half a round trip at most {_MOST_PINGPONG} of plain TCP's")
     round_trips = max(2000, round(settings.seconds * 5000))
     plain: dict[str, list[float]] = {}
-    one_path: list[float] = []
-    all_paths: list[float] = []
+    default: list[float] = []
+    four_paths: list[float] = []
     exchanges: list[float] = []
     with Fabric(planes=1) as fabric:
         for _ in range(settings.rounds):
@@ -49,24 +53,28 @@ def loopback_pingpong(settings: Settings) -> Outcome:
             plain.setdefault("plain TCP, best", []).append(result["pingpong"]["best_median_us"])
             plain.setdefault("plain TCP exchange, best", []).append(result["exchange"]["best_median_us"])
             if settings.weft:
-                one_path.append(_half_round_trip_us(settings, fabric, round_trips, _ONE_PATH, outcome))
-                all_paths.append(_half_round_trip_us(settings, fabric, round_trips, {}, outcome))
+                default.append(_half_round_trip_us(settings, fabric, round_trips, {}, outcome))
+                four_paths.append(_half_round_trip_us(settings, fabric, round_trips, _FOUR_PATHS, outcome))
                 arguments = perf_arguments(round_trips, message_bytes=8, warmup=1000)
-                with WeftJob(fabric, settings.weft, arguments, _ONE_PATH, on_loopback=True) as job:
+                with WeftJob(fabric, settings.weft, arguments, {}, on_loopback=True) as job:
                     job.wait(120)
                     exchanges.append(job.rows()[0].time_us)
-    best = statistics.median(plain["plain TCP, best"])
+    best = plain["plain TCP, best"]
     for what, values in plain.items():
-        outcome.add(what, "us", values, statistics.median(values) / best)
+        outcome.add(what, "us", values, _typical_ratio(values, best))
     if settings.weft:
-        ratio = statistics.median(one_path) / best
-        outcome.add("weft perf pingpong, one path", "us", one_path, ratio)
-        outcome.add("weft perf pingpong, default paths", "us", all_paths, statistics.median(all_paths) / best)
-        exchange = statistics.median(plain["plain TCP exchange, best"])
-        outcome.add("weft perf sendrecv, one path, to exchange", "us", exchanges,
-                    statistics.median(exchanges) / exchange)
+        ratio = _typical_ratio(default, best)
+        outcome.add("weft perf pingpong", "us", default, ratio)
+        outcome.add("weft perf pingpong, four paths", "us", four_paths, _typical_ratio(four_paths, best))
+        outcome.add("weft perf sendrecv, to exchange", "us", exchanges,
+                    _typical_ratio(exchanges, plain["plain TCP exchange, best"]))
         outcome.judge(ratio <= _MOST_PINGPONG)
     return outcome
+
+
+def _typical_ratio(values: list[float], yardstick: list[float]) -> float:
+    """The median of the rounds' own ratios."""
+    return statistics.median(value / other for value, other in zip(values, yardstick, strict=True))
 
 
 def _half_round_trip_us(settings: Settings, fabric: Fabric, round_trips: int, environment: dict[str, str],
