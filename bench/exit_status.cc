@@ -9,4 +9,9 @@ int complain(const std::string& what) {
   return kFailed;
 }
 
+int complain(const Status& status) {
+  complain(status.message());
+  return status.code() == StatusCode::kBadConfiguration ? kCouldNotRun : kFailed;
+}
+
 }  // namespace weft::bench

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "weft/status.h"
+
 namespace weft::bench {
 
 // It ran, and something was wrong: a wrong byte, a failed check, a lost peer.
@@ -12,5 +14,7 @@ inline constexpr int kCouldNotRun = 2;
 
 // Prints "weft: <what>" on stderr and returns kFailed.
 int complain(const std::string& what);
+// The same for an error; kCouldNotRun where the configuration was refused.
+int complain(const Status& status);
 
 }  // namespace weft::bench

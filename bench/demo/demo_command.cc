@@ -39,7 +39,7 @@ int run_rank(const RankSetup& setup, std::uint64_t bytes) {
   if (!config) return complain(config.status().message());
   config->paths_per_plane = kPaths;
   config->max_paths = kPaths;
-  auto created = Job::create(setup, *config);
+  auto created = Job::create(setup, *config, "weft demo --size " + std::to_string(bytes));
   if (!created) return complain(created.status().message());
   Job& job = **created;
   if (job.size() < 2) return complain("a job of one rank has no path to cut: use --ranks 2 or more");

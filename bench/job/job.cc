@@ -18,14 +18,18 @@ Status at_rank(const JobPlace& place, const Status& status) {
 
 }  // namespace
 
-Result<std::unique_ptr<Job>> Job::create(const RankSetup& setup, const Config& config) {
+Result<std::unique_ptr<Job>> Job::create(const RankSetup& setup, const Config& config,
+                                         const std::string& task) {
   std::unique_ptr<Job> job(new Job());
   job->place_ = setup.place;
   job->terminal_ = setup.terminal;
-  auto bootstrap = Bootstrap::create(
-      {.place = setup.place, .secret = config.secret, .listen_socket = setup.listen_socket});
+  auto bootstrap = Bootstrap::create({.place = setup.place,
+                                      .secret = config.secret,
+                                      .timeout = config.bootstrap_timeout,
+                                      .listen_socket = setup.listen_socket});
   if (!bootstrap) return at_rank(setup.place, bootstrap.status());
   job->bootstrap_ = std::move(*bootstrap);
+  if (Status status = job->check_same(task); !status) return at_rank(setup.place, status);
   auto context = Context::create(config, log_to_stderr);
   if (!context) return at_rank(setup.place, context.status());
   job->context_ = std::move(*context);
@@ -33,6 +37,18 @@ Result<std::unique_ptr<Job>> Job::create(const RankSetup& setup, const Config& c
   if (!communicator) return at_rank(setup.place, communicator.status());
   job->communicator_ = std::move(*communicator);
   return job;
+}
+
+Status Job::check_same(const std::string& task) {
+  auto tasks = gather_text(task);
+  if (!tasks) return tasks.status();
+  for (std::size_t other = 1; other < tasks->size(); ++other) {
+    if ((*tasks)[other] == tasks->front()) continue;
+    return {StatusCode::kBadConfiguration, "rank " + std::to_string(other) + " was started for \"" +
+                                               (*tasks)[other] + "\", rank 0 for \"" + tasks->front() +
+                                               "\": give all ranks the same flags"};
+  }
+  return Status::ok();
 }
 
 Result<std::vector<std::string>> Job::gather_text(const std::string& text) {

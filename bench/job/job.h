@@ -24,7 +24,10 @@ struct RankSetup {
 
 class Job {
  public:
-  static Result<std::unique_ptr<Job>> create(const RankSetup& setup, const Config& config);
+  // `task` is what this rank was asked to do, in full. kBadConfiguration if another rank was asked for
+  // something else: they would wait for each other in vain.
+  static Result<std::unique_ptr<Job>> create(const RankSetup& setup, const Config& config,
+                                             const std::string& task);
 
   int rank() const { return bootstrap_->rank(); }
   int size() const { return bootstrap_->size(); }
@@ -41,6 +44,7 @@ class Job {
 
  private:
   Job() = default;
+  Status check_same(const std::string& task);
 
   JobPlace place_;
   int terminal_ = -1;

@@ -26,6 +26,8 @@ int start_ranks(int ranks, const std::function<int(const RankSetup&)>& body) {
                     std::to_string(place->rank) + " of " + std::to_string(place->size) + " (" +
                     place->launcher + "): leave one of the two out");
     }
+    // The shell of an allocation is one process, and may well start ranks of its own.
+    if (!place && place.status().code() != StatusCode::kUnreachable) return refuse(place.status().message());
     return run_local_ranks({.ranks = ranks}, body);
   }
   if (!place) return refuse(place.status().message());

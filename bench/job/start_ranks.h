@@ -9,8 +9,8 @@
 namespace weft::bench {
 
 // `ranks` is what --ranks said, 0 if it was not given. Prints why it could not, and returns 2, if the
-// environment and
-// --ranks contradict each other or the environment is incomplete; otherwise the exit status of the ranks.
+// environment and --ranks contradict each other or the environment is incomplete; otherwise the exit status
+// of the ranks.
 int start_ranks(int ranks, const std::function<int(const RankSetup&)>& body);
 
 }  // namespace weft::bench

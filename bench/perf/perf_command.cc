@@ -81,6 +81,21 @@ std::string understand(PerfArguments& arguments) {
   return "";
 }
 
+// Whatever must be the same on all ranks.
+std::string task_of(const PerfOptions& options) {
+  std::string task = options.command + " -b " + format_size(options.min_bytes) + " -e " +
+                     format_size(options.max_bytes) +
+                     (options.step_factor > 1 ? " -f " + std::to_string(options.step_factor)
+                                              : " -i " + format_size(options.step_bytes)) +
+                     " -n " + std::to_string(options.iterations) + " -w " +
+                     std::to_string(options.warmup_iterations) + " -c " + std::to_string(options.checks) +
+                     " -a " + std::to_string(static_cast<int>(options.average)) + " -d";
+  for (const DataType type : options.types) task += " " + std::string(to_string(type));
+  task += " -o";
+  for (const ReduceOp op : options.ops) task += " " + std::string(to_string(op));
+  return options.json_file.empty() ? task : task + " -J FILE";
+}
+
 // Collective: all ranks give their counters, rank 0 writes. `make` turns the rest into JSON.
 template <typename Make>
 Status write_json(Job& job, const PerfOptions& options, const std::vector<std::string>& words,
@@ -113,9 +128,9 @@ int run_rank(const RankSetup& setup, const PerfOptions& options, const std::vect
              MakeWorkload make_workload) {
   const std::string start_time = utc_now();
   auto config = Config::from_environment();
-  if (!config) return complain(config.status().message());
-  auto created = Job::create(setup, *config);
-  if (!created) return complain(created.status().message());
+  if (!config) return complain(config.status());
+  auto created = Job::create(setup, *config, task_of(options));
+  if (!created) return complain(created.status());
   Job& job = **created;
 
   std::int64_t wrong = 0;

@@ -34,7 +34,8 @@ struct JobPlace {
   // or by hand), those of Open MPI, MPICH and PMI, and those of srun. WEFT_BOOTSTRAP=host:port says where
   // rank 0 listens, whatever the launcher. A process that nothing has launched is rank 0 of 1. A process that
   // is one of several, but has no way to find the others, is an error that says what to set: it never runs
-  // alone by mistake.
+  // alone by mistake. kUnreachable: within a Slurm allocation of several tasks, but not started by srun; such
+  // a process may be the only one. Everything else is kBadConfiguration.
   static Result<JobPlace> from_environment();
 };
 inline constexpr int kBootstrapPorts = 16;

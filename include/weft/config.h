@@ -38,6 +38,10 @@ struct Config {
   std::chrono::milliseconds path_timeout{20};
   // Time that connect() has to reach the listener. WEFT_CONNECT_TIMEOUT_MS, 100..3600000.
   std::chrono::milliseconds connect_timeout{30000};
+  // Time that all ranks of a job have to find each other, and to come to each exchange afterwards
+  // (BootstrapOptions::timeout; for programs that hand it on, as the weft command does).
+  // WEFT_BOOTSTRAP_TIMEOUT_MS, 100..3600000.
+  std::chrono::milliseconds bootstrap_timeout{60000};
   // Shared by all processes of a job; a process that does not know it cannot join. Empty: not asked for.
   // WEFT_SECRET.
   std::string secret;

@@ -22,6 +22,13 @@ struct Candidate {
   Nonce nonce{};
 };
 
+// Debian gives a host's own name a loopback address (127.0.1.1), while it stands for another one on every
+// other host: only what is the loopback everywhere keeps rank 0 to it.
+bool means_this_host_only(const std::string& host) {
+  return host == "localhost" || host.find_first_not_of("0123456789.") == std::string::npos ||
+         host.find(':') != std::string::npos;
+}
+
 constexpr std::size_t kProofBytes = sizeof(Mac);
 static_assert(kProofBytes <= Hello::kBytes);
 
@@ -62,20 +69,36 @@ class Gathering {
     const JobPlace& place = options_.place;
     auto endpoints = resolve(place.host, place.port);
     if (!endpoints) return endpoints.status();
+    if (!is_own_address(endpoints->front()))
+      foreign_address_ = place.host + " (" + endpoints->front().text + ") is no address of this host";
     Status last;
     for (int attempt = 0; attempt < kBootstrapPorts; ++attempt) {
-      auto listener = listen_at(endpoints->front(), candidate_port(place.port, attempt));
+      const std::uint16_t port = candidate_port(place.port, attempt);
+      auto listener = listen_at(endpoints->front(), port, means_this_host_only(place.host));
       if (listener) {
         listener_ = std::move(*listener);
         return Status::ok();
       }
       last = listener.status();
       if (last.code() != StatusCode::kResourceExhausted) break;
+      if (Status status = check_not_taken(port); !status) return status;
     }
     return {last.code(), "rank 0 cannot listen at " + place.host + ", port " + std::to_string(place.port) +
                              " or the " + std::to_string(kBootstrapPorts - 1) +
                              " after it: " + last.message() +
                              "; set MASTER_PORT (or WEFT_BOOTSTRAP=host:port) to a free one"};
+  }
+
+  // Who else holds the port: a stranger, or another process that takes itself for rank 0 of this job? The
+  // second would wait in vain for ranks that have found the first.
+  Status check_not_taken(std::uint16_t port) const {
+    const auto deadline = std::chrono::steady_clock::now() + kHandshakeTime / 2;
+    const std::string where = options_.place.host + ":" + std::to_string(port);
+    const auto verdict = answer_to_rank_zero(options_.place, port, deadline);
+    if (verdict != Verdict::kRankOutOfRange && verdict != Verdict::kOtherSize) return Status::ok();
+    return {StatusCode::kBadConfiguration,
+            "rank 0: another process is rank 0 of the same job already and listens at " + where +
+                "; is RANK different on each, or does an earlier run wait there still?"};
   }
 
   void wait(Deadline deadline) {
@@ -123,6 +146,8 @@ class Gathering {
     const bool sent = bool{candidate.socket.send(answer.encode(), candidate.deadline)};
     if (answer.verdict == Verdict::kOtherSize) {
       refused_ = "a process came that takes the job for one of " + std::to_string(hello->size) + " ranks";
+    } else if (answer.verdict == Verdict::kRankTaken || answer.verdict == Verdict::kRankOutOfRange) {
+      refused_ = "a second process came as rank " + std::to_string(hello->rank);
     }
     return sent && answer.verdict == Verdict::kJoined;
   }
@@ -159,7 +184,10 @@ class Gathering {
     std::string text = "rank 0 waited " + std::to_string(options_.timeout.count()) + " ms; missing of " +
                        std::to_string(members_.size()) + " ranks: " + rank_list(missing);
     if (!refused_.empty()) text += "; " + refused_;
-    return text;
+    if (!foreign_address_.empty()) text += "; " + foreign_address_;
+    return text + "; were they started, with the same MASTER_ADDR and MASTER_PORT, and can they reach " +
+           options_.place.host + ":" + std::to_string(options_.place.port) +
+           "? (WEFT_BOOTSTRAP_TIMEOUT_MS is the time they have)";
   }
 
   const BootstrapOptions& options_;
@@ -169,7 +197,8 @@ class Gathering {
   int missing_;
   std::vector<Candidate> candidates_;
   std::vector<pollfd> polled_;
-  std::string refused_;  // why the last one that should perhaps have joined did not
+  std::string foreign_address_;  // where the ranks look for this one, if it seems to be elsewhere
+  std::string refused_;          // why the last one that should perhaps have joined did not
 };
 
 }  // namespace

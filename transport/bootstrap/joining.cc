@@ -129,6 +129,21 @@ class Joining {
 
 }  // namespace
 
+std::optional<Verdict> answer_to_rank_zero(const JobPlace& place, std::uint16_t port, Deadline deadline) {
+  auto endpoints = resolve(place.host, port);
+  if (!endpoints) return std::nullopt;
+  auto socket = connect_to(endpoints->front(), deadline);
+  if (!socket) return std::nullopt;
+  Hello hello;
+  hello.size = static_cast<std::uint32_t>(place.size);
+  hello.job = hash_of_job(place.job_id);
+  hello.nonce = random_nonce();
+  std::array<std::byte, Answer::kBytes> bytes;
+  if (!socket->send(hello.encode(), deadline) || !socket->receive(bytes, deadline)) return std::nullopt;
+  const auto answer = Answer::decode(bytes);
+  return answer ? std::optional(answer->verdict) : std::nullopt;
+}
+
 Result<Member> join_rank_zero(const BootstrapOptions& options, Deadline deadline) {
   return Joining(options).run(deadline);
 }

@@ -1,13 +1,12 @@
 #include "transport/bootstrap/launch_environment.h"
 
-#include <unistd.h>
-
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 #include "transport/bootstrap/host_list.h"
+#include "transport/bootstrap/launcher_process.h"
 
 namespace weft::bootstrap {
 namespace {
@@ -41,17 +40,35 @@ struct Numbering {
   const char* launcher;
 };
 
+// MPI before Slurm: mpirun inside an allocation sees the variables of both, and its own are the right ones.
+// torchrun and users come first, because they set RANK on purpose.
+constexpr Numbering kNumberings[] = {{"RANK", "WORLD_SIZE", "RANK/WORLD_SIZE"},
+                                     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "mpirun"},
+                                     {"PMI_RANK", "PMI_SIZE", "mpirun"}};
+constexpr Numbering kSlurmStep{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun"};
+
+// Set by launchers whose number of ranks is not understood: their processes must not run as single ones.
+constexpr const char* kForeignRanks[] = {"PMIX_RANK",      "MV2_COMM_WORLD_RANK", "PALS_RANKID",
+                                         "FLUX_TASK_RANK", "JSM_NAMESPACE_RANK",  "ALPS_APP_PE",
+                                         "MPIRUN_RANK"};
+
 class PlaceReader {
  public:
-  PlaceReader(const Environment& environment, int parent_process)
-      : environment_(environment), parent_process_(parent_process) {}
+  PlaceReader(const Environment& environment, int launcher_process)
+      : environment_(environment), launcher_process_(launcher_process) {}
 
   Result<JobPlace> read() {
-    // MPI before Slurm: mpirun inside an allocation sees the variables of both, and its own are the right
-    // ones. torchrun and users come first, because they set RANK on purpose.
-    constexpr Numbering kNumberings[] = {{"RANK", "WORLD_SIZE", "RANK/WORLD_SIZE"},
-                                         {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "mpirun"},
-                                         {"PMI_RANK", "PMI_SIZE", "mpirun"}};
+    auto found = find_place();
+    if (found && found->size == 1) {
+      if (Status status = check_alone(); !status) return status;
+    }
+    return found;
+  }
+
+ private:
+  static Status refuse(const std::string& what) { return {StatusCode::kBadConfiguration, what}; }
+
+  Result<JobPlace> find_place() {
     for (const Numbering& numbering : kNumberings) {
       const auto rank = environment_(numbering.rank);
       const auto size = environment_(numbering.size);
@@ -61,13 +78,39 @@ class PlaceReader {
                       (rank ? numbering.size : numbering.rank) +
                       ": set both, or neither to run alone or with --ranks");
       }
-      return place(numbering, *rank, *size);
+      // srun --mpi=pmi2 sets both, and says more about where the ranks are.
+      const bool by_srun = numbering.rank == kNumberings[2].rank && environment_(kSlurmStep.rank) == rank &&
+                           environment_(kSlurmStep.size) == size;
+      return place(by_srun ? kSlurmStep : numbering, *rank, *size);
     }
     return read_slurm();
   }
 
- private:
-  static Status refuse(const std::string& what) { return {StatusCode::kBadConfiguration, what}; }
+  // A process that takes itself for the only one, while a launcher says that it is one of several: left-over
+  // variables, or a launcher within a launcher. Each would run a job of its own.
+  Status check_alone() const {
+    for (const Numbering& numbering : {kNumberings[1], kNumberings[2], kSlurmStep}) {
+      const auto rank = environment_(numbering.rank);
+      const auto size = environment_(numbering.size);
+      if (!rank || !size || size == "1") continue;
+      return refuse(std::string(numbering.launcher) + " started this process as one of several (" +
+                    numbering.rank + "=" + *rank + ", " + numbering.size + "=" + *size +
+                    "), but other variables say that it is alone: unset RANK and WORLD_SIZE (or those of " +
+                    "the launcher that is not meant)");
+    }
+    for (const Numbering& numbering : kNumberings) {
+      if (environment_(numbering.rank)) return Status::ok();
+    }
+    if (environment_(kSlurmStep.rank)) return Status::ok();
+    for (const char* name : kForeignRanks) {
+      const auto rank = environment_(name);
+      if (!rank) continue;
+      return refuse(std::string(name) + "=" + *rank +
+                    " says that a launcher started this process, but not of how many: set RANK, WORLD_SIZE, "
+                    "MASTER_ADDR and MASTER_PORT for each process (RANK=0 and WORLD_SIZE=1 to run alone)");
+    }
+    return Status::ok();
+  }
 
   // Only srun sets SLURM_STEP_NODELIST; a batch script has SLURM_PROCID=0 and SLURM_NTASKS too, and is one
   // process.
@@ -77,16 +120,14 @@ class PlaceReader {
     if (!size) size = environment_("SLURM_NTASKS");
     if (!rank && !size) return JobPlace{};
     if (size == "1") return JobPlace{};
-    if (!rank || !size) {
-      return refuse("SLURM_NTASKS or SLURM_PROCID is set, but not both: start this program with srun");
-    }
     const bool under_srun = environment_("SLURM_STEP_NODELIST") || environment_("SLURM_STEP_NUM_TASKS");
-    if (!under_srun && !has_master() && !environment_("WEFT_BOOTSTRAP")) {
-      return refuse("SLURM_NTASKS=" + *size +
-                    ", but this process was not started by srun (SLURM_STEP_NODELIST is not " +
-                    "set), and would be one of " + *size +
-                    " that cannot find each other. Start it with srun, or set MASTER_ADDR and MASTER_PORT "
-                    "(or WEFT_BOOTSTRAP=host:port), or unset SLURM_NTASKS to run alone or with --ranks");
+    if (!rank || !size || (!under_srun && !has_master() && !environment_("WEFT_BOOTSTRAP"))) {
+      const std::string set = size ? "SLURM_NTASKS=" + *size : "SLURM_PROCID=" + *rank;
+      return Status(StatusCode::kUnreachable,
+                    set + " is set, but srun did not start this process (there is no SLURM_" +
+                        (under_srun ? "PROCID or SLURM_NTASKS" : "STEP_NODELIST") +
+                        "): alone it would find no other rank. Start it with srun, or on this host with "
+                        "--ranks, or unset SLURM_NTASKS and SLURM_PROCID to run alone");
     }
     return place({"SLURM_PROCID", "SLURM_NTASKS", "srun"}, *rank, *size);
   }
@@ -131,11 +172,13 @@ class PlaceReader {
       }
       return id;
     }
-    return place.launcher == "mpirun" && all_local(place) ? "parent " + std::to_string(parent_process_) : "";
+    return place.launcher == "mpirun" && all_local(place) ? "process " + std::to_string(launcher_process_)
+                                                          : "";
   }
 
-  // Whether mpirun says that all ranks are on this host.
+  // Whether the launcher says that all ranks are on this host.
   bool all_local(const JobPlace& place) const {
+    if (place.launcher == "srun") return environment_("SLURM_STEP_NUM_NODES") == "1";
     for (const char* name : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}) {
       if (environment_(name) == std::to_string(place.size)) return true;
     }
@@ -165,12 +208,12 @@ class PlaceReader {
       }
       return Status::ok();
     }
-    if (place.launcher == "srun") {
+    if ((place.launcher == "srun" || place.launcher == "mpirun") && all_local(place)) {
+      place.host = "127.0.0.1";
+    } else if (place.launcher == "srun") {
       const auto nodes = environment_("SLURM_STEP_NODELIST");
       const auto first = nodes ? first_host(*nodes) : std::nullopt;
       if (first) place.host = *first;
-    } else if (place.launcher == "mpirun" && all_local(place)) {
-      place.host = "127.0.0.1";
     }
     if (place.host.empty()) return refuse(no_master(place, address.has_value()));
     if (port) return set_port(place, "MASTER_PORT", *port);
@@ -195,19 +238,20 @@ class PlaceReader {
                         : "MASTER_ADDR to the host of rank 0 and MASTER_PORT to a free port there";
     if (place.launcher == "mpirun") {
       text +=
-          ", for all ranks: mpirun -x MASTER_ADDR=host -x MASTER_PORT=29500 (Open MPI), mpirun -genv (MPICH)";
+          ", for all ranks: mpirun -x MASTER_ADDR=host -x MASTER_PORT=29500 (Open MPI), mpirun -genv "
+          "MASTER_ADDR host -genv MASTER_PORT 29500 (MPICH)";
     }
     return text + "; or WEFT_BOOTSTRAP=host:port";
   }
 
   const Environment& environment_;
-  int parent_process_;
+  int launcher_process_;
 };
 
 }  // namespace
 
-Result<JobPlace> place_from(const Environment& environment, int parent_process) {
-  return PlaceReader(environment, parent_process).read();
+Result<JobPlace> place_from(const Environment& environment, int launcher_process) {
+  return PlaceReader(environment, launcher_process).read();
 }
 
 }  // namespace weft::bootstrap
@@ -220,7 +264,8 @@ Result<JobPlace> JobPlace::from_environment() {
     if (value == nullptr || *value == '\0') return std::nullopt;
     return value;
   };
-  return bootstrap::place_from(environment, static_cast<int>(getppid()));
+  constexpr const char* kMpiRanks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
+  return bootstrap::place_from(environment, bootstrap::launcher_process(kMpiRanks));
 }
 
 }  // namespace weft

@@ -13,8 +13,7 @@ namespace weft::bootstrap {
 
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 
-// `parent_process` tells jobs on one host apart whose launcher gives them no name: local ranks share their
-// parent.
-Result<JobPlace> place_from(const Environment& environment, int parent_process);
+// `launcher_process` tells jobs on one host apart whose launcher gives them no name; see launcher_process.h.
+Result<JobPlace> place_from(const Environment& environment, int launcher_process);
 
 }  // namespace weft::bootstrap

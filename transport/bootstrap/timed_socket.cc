@@ -156,23 +156,24 @@ Result<TimedSocket> connect_to(const Endpoint& endpoint, Deadline deadline) {
   return socket;
 }
 
-Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port) {
+Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port, bool only_here) {
   constexpr int kBacklog = 4096;
   TimedSocket socket(::socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.is_open()) return Status(StatusCode::kInternal, "socket: " + error_text(errno));
   const int on = 1;
   const int off = 0;
+  const bool at_loopback = only_here && endpoint.is_loopback;
   setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_storage address{};
   std::memcpy(&address, endpoint.address.data(), std::min(sizeof address, endpoint.address.size()));
   if (endpoint.family == AF_INET) {
     auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
     v4->sin_port = htons(port);
-    if (!endpoint.is_loopback) v4->sin_addr.s_addr = htonl(INADDR_ANY);
+    if (!at_loopback) v4->sin_addr.s_addr = htonl(INADDR_ANY);
   } else {
     auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
     v6->sin6_port = htons(port);
-    if (!endpoint.is_loopback) v6->sin6_addr = in6addr_any;
+    if (!at_loopback) v6->sin6_addr = in6addr_any;
     setsockopt(socket.descriptor(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   }
   const auto length = static_cast<socklen_t>(endpoint.address.size());
@@ -182,6 +183,17 @@ Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port) {
     return Status(code, error_text(errno));
   }
   return socket;
+}
+
+bool is_own_address(const Endpoint& endpoint) {
+  TimedSocket socket(::socket(endpoint.family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage address{};
+  std::memcpy(&address, endpoint.address.data(), std::min(sizeof address, endpoint.address.size()));
+  (endpoint.family == AF_INET ? reinterpret_cast<sockaddr_in*>(&address)->sin_port
+                              : reinterpret_cast<sockaddr_in6*>(&address)->sin6_port) = 0;
+  const auto length = static_cast<socklen_t>(endpoint.address.size());
+  return ::bind(socket.descriptor(), reinterpret_cast<sockaddr*>(&address), length) == 0 ||
+         errno != EADDRNOTAVAIL;
 }
 
 TimedSocket accept_from(const TimedSocket& listener) {

@@ -61,9 +61,12 @@ Result<std::vector<Endpoint>> resolve(const std::string& host, std::uint16_t por
 // kUnreachable with the reason in a few words: refused, timed out, no route.
 Result<TimedSocket> connect_to(const Endpoint& endpoint, Deadline deadline);
 
-// Listens at the endpoint if it is on the loopback, at all addresses otherwise. kResourceExhausted: the port
-// is taken.
-Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port);
+// Listens at the loopback if `only_here` and the endpoint is there, at all addresses otherwise.
+// kResourceExhausted: the port is taken.
+Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port, bool only_here);
+
+// Whether this host has the address, as far as the kernel tells.
+bool is_own_address(const Endpoint& endpoint);
 
 // Never waits: a socket that is not open if nobody has connected.
 TimedSocket accept_from(const TimedSocket& listener);
