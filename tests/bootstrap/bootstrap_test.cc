@@ -16,10 +16,14 @@
 
 #include "transport/bootstrap/handshake.h"
 #include "transport/bootstrap/rank_list.h"
+#include "transport/bootstrap/timed_socket.h"
 
 namespace weft {
 namespace {
 
+using bootstrap::Endpoint;
+using bootstrap::is_own_address;
+using bootstrap::resolve;
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
@@ -272,6 +276,63 @@ TEST(Bootstrap, RefusesAnotherSizeAndARankThatIsTaken) {
   EXPECT_TRUE((*first)->barrier());
   zero.join();
   last.join();
+}
+
+TEST(Bootstrap, OfTwoProcessesThatAreRankZeroOneIsRefused) {
+  const std::uint16_t port = free_port();
+  std::atomic<int> refused{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      auto bootstrap = Bootstrap::create(options_for(0, 2, port));
+      if (bootstrap) return;
+      EXPECT_EQ(bootstrap.status().code(), StatusCode::kBadConfiguration);
+      EXPECT_THAT(bootstrap.status().message(), HasSubstr("another process is rank 0 of the same job"));
+      ++refused;
+    });
+  }
+  while (refused == 0) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(Bootstrap::create(options_for(1, 2, port)));
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(refused, 1);
+}
+
+TEST(Bootstrap, SaysWhenRankZeroIsElsewhereAndWhoCameTwice) {
+  BootstrapOptions options = options_for(0, 3, free_port());
+  options.place.host = "198.51.100.7";  // an address for documentation, that no host has
+  options.timeout = milliseconds(1500);
+  std::string message;
+  std::thread zero([&message, options] { message = Bootstrap::create(options).status().message(); });
+  options.place.host = "127.0.0.1";
+  options.place.rank = 2;
+  // Rank 0 listens at all addresses, if its own is not the loopback. Both may come too late on a busy
+  // machine: then only what does not depend on them is expected.
+  auto first = Bootstrap::create(options);
+  auto second = Bootstrap::create(options);
+  zero.join();
+  EXPECT_THAT(message, HasSubstr("198.51.100.7:" + std::to_string(options.place.port)));
+  EXPECT_THAT(message, HasSubstr("is no address of this host"));
+  EXPECT_THAT(message, HasSubstr("WEFT_BOOTSTRAP_TIMEOUT_MS"));
+  if (first && second.status().code() == StatusCode::kBadConfiguration) {
+    EXPECT_THAT(message, HasSubstr("missing of 3 ranks: 1"));
+    EXPECT_THAT(message, HasSubstr("a second process came as rank 2"));
+  }
+}
+
+TEST(TimedSocket, ANameOfThisHostIsNotOnlyHere) {
+  // Even where /etc/hosts gives it a loopback address: for other hosts it stands for another one.
+  char name[256] = {};
+  ASSERT_EQ(::gethostname(name, sizeof name - 1), 0);
+  if (auto named = resolve(name, 5); named && std::string(name) != "localhost") {
+    for (const Endpoint& endpoint : *named) EXPECT_FALSE(endpoint.is_only_here) << endpoint.text;
+  }
+  for (const char* here : {"127.0.0.1", "127.3.2.1", "localhost"}) {
+    auto endpoints = resolve(here, 5);
+    ASSERT_TRUE(endpoints);
+    EXPECT_TRUE(endpoints->front().is_only_here) << here;
+    EXPECT_TRUE(is_own_address(endpoints->front())) << here;
+  }
+  EXPECT_FALSE(is_own_address(resolve("198.51.100.7", 5)->front()));
 }
 
 TEST(Bootstrap, StrangersThatSayNothingOrNonsenseDoNoHarm) {

@@ -3,10 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "transport/bootstrap/host_list.h"
+#include "transport/bootstrap/launcher_process.h"
 
 namespace weft::bootstrap {
 namespace {
@@ -100,12 +103,90 @@ TEST(LaunchEnvironment, SrunFindsTheFirstNodeAndOnePortForAllRanks) {
   EXPECT_EQ(place(srun, 1)->job_id, job->job_id);
   srun["SLURM_STEP_ID"] = "1";
   EXPECT_NE(place(srun)->job_id, job->job_id);
+  // On one node its name, which may resolve to anything, does not matter.
+  srun["SLURM_STEP_NUM_NODES"] = "1";
+  EXPECT_EQ(place(srun)->host, "127.0.0.1");
+}
+
+TEST(LaunchEnvironment, SrunThatSpeaksPmi2) {
+  // As srun --mpi=pmi2 of Slurm 22.05.8 sets them.
+  Variables srun{{"PMI_RANK", "2"},
+                 {"PMI_SIZE", "4"},
+                 {"PMI_JOBID", "8.0"},
+                 {"SLURM_PROCID", "2"},
+                 {"SLURM_NTASKS", "4"},
+                 {"SLURM_STEP_NUM_TASKS", "4"},
+                 {"SLURM_STEP_NUM_NODES", "2"},
+                 {"SLURM_STEP_NODELIST", "n[1-2]"},
+                 {"SLURM_JOB_ID", "8"},
+                 {"SLURM_STEP_ID", "0"}};
+  const auto job = place(srun);
+  ASSERT_TRUE(job) << job.status().message();
+  EXPECT_EQ(job->launcher, "srun");
+  EXPECT_EQ(job->host, "n1");
+  // The processes of an mpirun that itself was started by srun, one for each node, are numbered by mpirun.
+  srun["PMI_RANK"] = "5";
+  srun["PMI_SIZE"] = "8";
+  srun["MASTER_ADDR"] = "n1";
+  srun["MASTER_PORT"] = "5000";
+  EXPECT_EQ(place(srun)->launcher, "mpirun");
+  EXPECT_EQ(place(srun)->rank, 5);
+}
+
+TEST(LaunchEnvironment, LeftOverVariablesDoNotMakeSingleOnes) {
+  const Variables several[] = {
+      {{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}},
+      {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}},
+      {{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_STEP_NODELIST", "n1"}},
+  };
+  for (Variables variables : several) {
+    variables["RANK"] = "0";
+    variables["WORLD_SIZE"] = "1";
+    const auto refused = place(variables);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.status().code(), StatusCode::kBadConfiguration);
+    EXPECT_THAT(refused.status().message(), HasSubstr("unset RANK and WORLD_SIZE"));
+  }
+  // torchrun under srun, one for each node, is no contradiction.
+  Variables torchrun{several[2]};
+  for (const auto& [name, value] :
+       Variables{{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"MASTER_ADDR", "n1"}, {"MASTER_PORT", "5"}})
+    torchrun[name] = value;
+  EXPECT_EQ(place(torchrun)->rank, 5);
+}
+
+TEST(LaunchEnvironment, ALauncherThatDoesNotTellHowManyIsRefused) {
+  const auto refused = place({{"PMIX_RANK", "3"}, {"PMIX_NAMESPACE", "prterun-n1-7@1"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.status().code(), StatusCode::kBadConfiguration);
+  EXPECT_THAT(refused.status().message(), HasSubstr("PMIX_RANK=3"));
+  EXPECT_THAT(refused.status().message(), HasSubstr("WORLD_SIZE"));
+  EXPECT_EQ(place({{"PMIX_RANK", "3"}, {"RANK", "0"}, {"WORLD_SIZE", "1"}})->size, 1);
+}
+
+TEST(LauncherProcess, IsTheNearestAncestorWithoutTheRank) {
+  constexpr const char* kNames[] = {"WEFT_TEST_RANK"};
+  ::unsetenv(kNames[0]);
+  EXPECT_EQ(launcher_process(kNames), ::getppid());
+  // /proc shows what a process was started with: setting it here makes a rank, but no wrapper, of this one.
+  ::setenv(kNames[0], "1", 1);
+  EXPECT_EQ(launcher_process(kNames), ::getppid());
+  ::unsetenv(kNames[0]);
+}
+
+TEST(LauncherProcess, EntriesAreWhole) {
+  using std::string_literals::operator""s;
+  const std::string environment = "A=1\0PMI_RANK=12\0XPMI_RANK=1\0"s;
+  EXPECT_TRUE(has_entry(environment, "PMI_RANK=12"));
+  EXPECT_TRUE(has_entry(environment, "A=1"));
+  EXPECT_FALSE(has_entry(environment, "PMI_RANK=1"));
+  EXPECT_FALSE(has_entry("", "A=1"));
 }
 
 TEST(LaunchEnvironment, SlurmWithoutSrunIsNotRunAsSeveralSingleOnes) {
   const auto refused = place({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}, {"SLURM_JOB_ID", "9"}});
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.status().code(), StatusCode::kBadConfiguration);
+  EXPECT_EQ(refused.status().code(), StatusCode::kUnreachable);
   EXPECT_THAT(refused.status().message(), HasSubstr("srun"));
   EXPECT_THAT(refused.status().message(), HasSubstr("MASTER_ADDR"));
   ASSERT_FALSE(place({{"SLURM_NTASKS", "4"}}));

@@ -22,13 +22,6 @@ struct Candidate {
   Nonce nonce{};
 };
 
-// Debian gives a host's own name a loopback address (127.0.1.1), while it stands for another one on every
-// other host: only what is the loopback everywhere keeps rank 0 to it.
-bool means_this_host_only(const std::string& host) {
-  return host == "localhost" || host.find_first_not_of("0123456789.") == std::string::npos ||
-         host.find(':') != std::string::npos;
-}
-
 constexpr std::size_t kProofBytes = sizeof(Mac);
 static_assert(kProofBytes <= Hello::kBytes);
 
@@ -74,7 +67,7 @@ class Gathering {
     Status last;
     for (int attempt = 0; attempt < kBootstrapPorts; ++attempt) {
       const std::uint16_t port = candidate_port(place.port, attempt);
-      auto listener = listen_at(endpoints->front(), port, means_this_host_only(place.host));
+      auto listener = listen_at(endpoints->front(), port);
       if (listener) {
         listener_ = std::move(*listener);
         return Status::ok();

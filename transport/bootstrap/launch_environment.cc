@@ -126,8 +126,9 @@ class PlaceReader {
       return Status(StatusCode::kUnreachable,
                     set + " is set, but srun did not start this process (there is no SLURM_" +
                         (under_srun ? "PROCID or SLURM_NTASKS" : "STEP_NODELIST") +
-                        "): alone it would find no other rank. Start it with srun, or on this host with "
-                        "--ranks, or unset SLURM_NTASKS and SLURM_PROCID to run alone");
+                        "): it would find no other rank. Start it with srun or with --ranks, or set RANK, "
+                        "WORLD_SIZE, MASTER_ADDR and MASTER_PORT; to run alone, unset SLURM_NTASKS and "
+                        "SLURM_PROCID");
     }
     return place({"SLURM_PROCID", "SLURM_NTASKS", "srun"}, *rank, *size);
   }

@@ -51,6 +51,11 @@ bool is_loopback(const sockaddr* address) {
   return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
+bool is_address(const std::string& host) {
+  in6_addr ignored;
+  return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+}
+
 void send_at_once(int descriptor) {
   const int on = 1;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -129,7 +134,7 @@ Result<std::vector<Endpoint>> resolve(const std::string& host, std::uint16_t por
     const auto* bytes = reinterpret_cast<const std::byte*>(entry->ai_addr);
     endpoint.address.assign(bytes, bytes + entry->ai_addrlen);
     endpoint.family = entry->ai_family;
-    endpoint.is_loopback = is_loopback(entry->ai_addr);
+    endpoint.is_only_here = is_loopback(entry->ai_addr) && (host == "localhost" || is_address(host));
     endpoint.text = text_of(entry->ai_addr, entry->ai_addrlen);
     endpoints.push_back(std::move(endpoint));
   }
@@ -156,24 +161,23 @@ Result<TimedSocket> connect_to(const Endpoint& endpoint, Deadline deadline) {
   return socket;
 }
 
-Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port, bool only_here) {
+Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port) {
   constexpr int kBacklog = 4096;
   TimedSocket socket(::socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.is_open()) return Status(StatusCode::kInternal, "socket: " + error_text(errno));
   const int on = 1;
   const int off = 0;
-  const bool at_loopback = only_here && endpoint.is_loopback;
   setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_storage address{};
   std::memcpy(&address, endpoint.address.data(), std::min(sizeof address, endpoint.address.size()));
   if (endpoint.family == AF_INET) {
     auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
     v4->sin_port = htons(port);
-    if (!at_loopback) v4->sin_addr.s_addr = htonl(INADDR_ANY);
+    if (!endpoint.is_only_here) v4->sin_addr.s_addr = htonl(INADDR_ANY);
   } else {
     auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
     v6->sin6_port = htons(port);
-    if (!at_loopback) v6->sin6_addr = in6addr_any;
+    if (!endpoint.is_only_here) v6->sin6_addr = in6addr_any;
     setsockopt(socket.descriptor(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   }
   const auto length = static_cast<socklen_t>(endpoint.address.size());

@@ -51,7 +51,9 @@ class TimedSocket {
 struct Endpoint {
   std::vector<std::byte> address;  // a sockaddr
   int family = 0;
-  bool is_loopback = false;
+  // On the loopback, and meant so. Debian gives a host's own name a loopback address (127.0.1.1) too, but on
+  // every other host that name stands for another one.
+  bool is_only_here = false;
   std::string text;
 };
 
@@ -61,9 +63,9 @@ Result<std::vector<Endpoint>> resolve(const std::string& host, std::uint16_t por
 // kUnreachable with the reason in a few words: refused, timed out, no route.
 Result<TimedSocket> connect_to(const Endpoint& endpoint, Deadline deadline);
 
-// Listens at the loopback if `only_here` and the endpoint is there, at all addresses otherwise.
-// kResourceExhausted: the port is taken.
-Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port, bool only_here);
+// Listens at the endpoint if it is only here, at all addresses otherwise. kResourceExhausted: the port is
+// taken.
+Result<TimedSocket> listen_at(const Endpoint& endpoint, std::uint16_t port);
 
 // Whether this host has the address, as far as the kernel tells.
 bool is_own_address(const Endpoint& endpoint);

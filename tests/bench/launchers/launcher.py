@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,12 +30,15 @@ def banner(*command: str) -> str:
     return done.stdout + done.stderr
 
 
+class CannotStart(Exception):
+    """The launcher is installed, but does not work on this machine."""
+
+
 class Launcher:
     """One way to start ranks. `missing` says what to install; "" where it is here."""
 
     package = ""
     rank_variable = ""  # whose value tells the ranks apart
-    overrides_rank = False  # sets RANK itself, whatever it was
 
     def __init__(self) -> None:
         self.environment = plain_environment()
@@ -73,7 +77,7 @@ class OpenMpi(Launcher):
 
 
 class Mpich(Launcher):
-    package = "mpich (or hydra)"
+    package = "mpich"
     rank_variable = "PMI_RANK"
 
     def __init__(self) -> None:
@@ -91,7 +95,6 @@ class Mpich(Launcher):
 class Torchrun(Launcher):
     package = "torch from PyPI, or python3-torch"
     rank_variable = "RANK"
-    overrides_rank = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,11 +148,11 @@ class Slurm(Launcher):
         key = folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
-        socket = folder / "munge.socket"
+        munge_socket = folder / "munge.socket"
         # By default munged does not trust a folder that others may write to, such as the one above.
-        self._daemon("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={socket}",
+        self._daemon("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={munge_socket}",
                      *(f"--{name}-file={folder / name}" for name in ("pid", "log", "seed")))
-        self._wait_until(socket.exists, "munged has no socket")
+        self._wait_until(munge_socket.exists, "munged has no socket")
         host = os.uname().nodename.split(".")[0]
         controller_port, node_port = self._free_ports(2)
         configuration = folder / "slurm.conf"
@@ -159,7 +162,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
-AuthInfo=socket={socket}
+AuthInfo=socket={munge_socket}
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -213,12 +216,11 @@ PartitionName=all Nodes={host} Default=YES
             if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in self.daemons):
                 logs = "".join(log.read_text(errors="replace")[-2000:]
                                for log in Path(self.folder.name).glob("*log"))
-                raise RuntimeError(f"Slurm: {what}\n{logs}")
+                raise CannotStart(f"Slurm: {what}\n{logs}")
             time.sleep(0.1)
 
     @staticmethod
     def _free_ports(count: int) -> list[int]:
-        import socket
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
         ports = [one.getsockname()[1] for one in held]
         for one in held:
