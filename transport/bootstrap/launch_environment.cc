@@ -79,8 +79,8 @@ class PlaceReader {
                       ": set both, or neither to run alone or with --ranks");
       }
       // srun --mpi=pmi2 sets both, and says more about where the ranks are.
-      const bool by_srun = numbering.rank == kNumberings[2].rank && environment_(kSlurmStep.rank) == rank &&
-                           environment_(kSlurmStep.size) == size;
+      const bool by_srun = std::string_view(numbering.rank) == "PMI_RANK" &&
+                           environment_(kSlurmStep.rank) == rank && environment_(kSlurmStep.size) == size;
       return place(by_srun ? kSlurmStep : numbering, *rank, *size);
     }
     return read_slurm();
