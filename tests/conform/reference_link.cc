@@ -19,8 +19,8 @@ namespace {
 std::byte* closed_buffer = nullptr;  // Fault::kWritesAfterClose
 
 // Fault::kReceiverMustPoll: links whose last acknowledgement leaves with the process's next call, whichever
-// link that is for. Otherwise a receiver that has nothing more to test in the same process as the sender would
-// be stuck too, or not, as the bytes happened to come.
+// link that is for. Otherwise a receiver that has nothing more to test in the same process as the sender
+// would be stuck too, or not, as the bytes happened to come.
 std::mutex owing_lock;
 std::vector<Link*> owing;
 
