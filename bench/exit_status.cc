@@ -9,9 +9,9 @@ int complain(const std::string& what) {
   return kFailed;
 }
 
-int complain(const Status& status) {
-  complain(status.message());
-  return status.code() == StatusCode::kBadConfiguration ? kCouldNotRun : kFailed;
+int refuse(const std::string& what) {
+  complain(what);
+  return kCouldNotRun;
 }
 
 }  // namespace weft::bench

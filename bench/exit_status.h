@@ -3,8 +3,6 @@
 
 #include <string>
 
-#include "weft/status.h"
-
 namespace weft::bench {
 
 // It ran, and something was wrong: a wrong byte, a failed check, a lost peer.
@@ -14,7 +12,7 @@ inline constexpr int kCouldNotRun = 2;
 
 // Prints "weft: <what>" on stderr and returns kFailed.
 int complain(const std::string& what);
-// The same for an error; kCouldNotRun where the configuration was refused.
-int complain(const Status& status);
+// Prints the same and returns kCouldNotRun.
+int refuse(const std::string& what);
 
 }  // namespace weft::bench

@@ -223,6 +223,11 @@ class FabricContext final : public Context {
 
 }  // namespace
 
+Status Context::check(const Config& config) {
+  if (Status valid = config.validate(); !valid) return valid;
+  return choose_interfaces(config).status();
+}
+
 Result<std::unique_ptr<Context>> Context::create(const Config& config, LogSink log) {
   auto fabric = Fabric::create(config, std::move(log));
   if (!fabric) return fabric.status();

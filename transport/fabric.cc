@@ -51,6 +51,16 @@ std::size_t planes_of(const tcp::Hello& hello) {
 
 }  // namespace
 
+Result<ChosenInterfaces> choose_interfaces(const Config& config) {
+  auto filter = engine::InterfaceFilter::parse(config.interfaces);
+  if (!filter) return filter.status();
+  auto all = tcp::list_interfaces();
+  if (!all) return all.status();
+  auto taken = tcp::select_interfaces(*all, *filter, config.address_family);
+  if (!taken) return taken.status();
+  return ChosenInterfaces{std::move(*taken), std::move(*all)};
+}
+
 Fabric::Fabric(const Config& config, LogSink log)
     : config_(config), log_(std::make_shared<const engine::Log>(std::move(log), config.log_level)) {}
 
@@ -66,14 +76,10 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
 
 Status Fabric::open() {
   secret_ = std::make_shared<const tcp::HandshakeSecret>(config_.secret);
-  auto filter = engine::InterfaceFilter::parse(config_.interfaces);
-  if (!filter) return filter.status();
-  auto all = tcp::list_interfaces();
-  if (!all) return all.status();
-  auto chosen = tcp::select_interfaces(*all, *filter, config_.address_family);
+  auto chosen = choose_interfaces(config_);
   if (!chosen) return chosen.status();
-  host_addresses_ = std::move(*all);
-  interfaces_ = std::move(*chosen);
+  host_addresses_ = std::move(chosen->all);
+  interfaces_ = std::move(chosen->taken);
   for (const tcp::InterfaceAddress& one : interfaces_) {
     devices_.push_back({one.name, one.address.to_string(), one.speed_mbps, one.pci_path});
   }

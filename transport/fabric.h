@@ -42,6 +42,13 @@ struct TcpLink {
   engine::Link link;
 };
 
+// The interfaces that a configuration takes of those that this host has.
+struct ChosenInterfaces {
+  std::vector<tcp::InterfaceAddress> taken;
+  std::vector<tcp::InterfaceAddress> all;
+};
+Result<ChosenInterfaces> choose_interfaces(const Config& config);
+
 class Fabric final : public tcp::AcceptVisitor {
  public:
   static Result<std::shared_ptr<Fabric>> create(const Config& config, LogSink log);

@@ -7,6 +7,7 @@
 
 #include "bench/demo/path_cut.h"
 #include "bench/exit_status.h"
+#include "bench/job/configuration.h"
 #include "bench/job/start_ranks.h"
 #include "bench/perf/perf_run.h"
 #include "bench/perf/sizes.h"
@@ -34,15 +35,11 @@ Result<bool> run_table(Job& job, std::unique_ptr<Workload> workload) {
   return report->wrong_elements == 0;
 }
 
-int run_rank(const RankSetup& setup, std::uint64_t bytes) {
-  auto config = Config::from_environment();
-  if (!config) return complain(config.status().message());
-  config->paths_per_plane = kPaths;
-  config->max_paths = kPaths;
-  auto created = Job::create(setup, *config, "weft demo --size " + std::to_string(bytes));
-  if (!created) return complain(created.status().message());
+int run_rank(const RankSetup& setup, const Config& config, std::uint64_t bytes) {
+  if (setup.place.size < 2) return refuse("a job of one rank has no path to cut: use --ranks 2 or more");
+  auto created = Job::create(setup, config, "weft demo --size " + std::to_string(bytes));
+  if (!created) return refuse(created.status().message());
   Job& job = **created;
-  if (job.size() < 2) return complain("a job of one rank has no path to cut: use --ranks 2 or more");
   const auto summarise = [&job](const char* what, bool good) {
     if (job.rank() != 0) return;
     std::printf("# %-36s : %s\n", what, good ? "OK" : "FAILED");
@@ -79,15 +76,21 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   command->callback([arguments, &exit_code] {
     const auto bytes = parse_size(arguments->size);
     if (!bytes || *bytes < (1 << 20)) {
-      complain("--size " + arguments->size +
-               ": write a size of at least 1M, so that there is time to cut a path");
-      exit_code = kCouldNotRun;
+      exit_code = refuse("--size " + arguments->size +
+                         ": write a size of at least 1M, so that there is time to cut a path");
       return;
     }
+    auto config = read_configuration();
+    if (!config) {
+      exit_code = refuse(config.status().message());
+      return;
+    }
+    config->paths_per_plane = kPaths;
+    config->max_paths = kPaths;
     const auto place = JobPlace::from_environment();
     const bool alone = place && place->size == 1;
     const int ranks = arguments->ranks == 0 && alone ? 4 : arguments->ranks;
-    exit_code = start_ranks(ranks, [&](const RankSetup& setup) { return run_rank(setup, *bytes); });
+    exit_code = start_ranks(ranks, [&](const RankSetup& setup) { return run_rank(setup, *config, *bytes); });
   });
 }
 

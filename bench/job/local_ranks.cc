@@ -56,8 +56,8 @@ struct Child {
   std::string line;   // what has come without its end
 };
 
-int complain_of_call(const std::string& what) {
-  return complain(what + ": " + std::strerror(errno));
+int refuse_for_call(const std::string& what) {
+  return refuse(what + ": " + std::strerror(errno));
 }
 
 // A socket that listens on the loopback, and its port. Opened here and inherited by rank 0, so that no other
@@ -93,7 +93,7 @@ class LocalRanks {
   int run() {
     std::uint16_t port = 0;
     Descriptor listener = listen_locally(port);
-    if (listener.number() < 0) return complain_of_call("cannot listen on 127.0.0.1");
+    if (listener.number() < 0) return refuse_for_call("cannot listen on 127.0.0.1");
     block_signals();
     signals_ = Descriptor(::signalfd(-1, &blocked_, SFD_CLOEXEC | SFD_NONBLOCK));
     const pid_t parent = ::getpid();
@@ -108,7 +108,7 @@ class LocalRanks {
                      .launcher = "weft --ranks"};
       if (rank == 0) setup.listen_socket = listener.number();
       if (!start(setup, parent)) {
-        failure_ = complain_of_call("cannot start rank " + std::to_string(rank));
+        failure_ = refuse_for_call("cannot start rank " + std::to_string(rank));
         stop_all(SIGTERM);
         break;
       }

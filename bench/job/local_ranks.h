@@ -17,7 +17,8 @@ struct LocalRanksOptions {
 
 // Forks, so it must be called before any thread is started. `body` runs in each child; its result is the
 // child's exit status. Returns the exit status for the parent: 0 if all were 0, 128 + the signal if it was
-// told to stop, else that of the first rank that failed (1 if it was killed).
+// told to stop, 2 if a rank could not be started, else that of the first rank that failed (1 if it was
+// killed).
 int run_local_ranks(const LocalRanksOptions& options, const std::function<int(const RankSetup&)>& body);
 
 }  // namespace weft::bench

@@ -8,15 +8,6 @@
 #include "bench/job/local_ranks.h"
 
 namespace weft::bench {
-namespace {
-
-int refuse(const std::string& why) {
-  complain(why);
-  return kCouldNotRun;
-}
-
-}  // namespace
-
 int start_ranks(int ranks, const std::function<int(const RankSetup&)>& body) {
   const auto place = JobPlace::from_environment();
   if (ranks > 0) {

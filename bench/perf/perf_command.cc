@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/exit_status.h"
+#include "bench/job/configuration.h"
 #include "bench/job/job.h"
 #include "bench/job/start_ranks.h"
 #include "bench/perf/json_report.h"
@@ -121,16 +122,19 @@ Status write_json(Job& job, const PerfOptions& options, const std::vector<std::s
   return Status::ok();
 }
 
+std::string pingpong_needs_two(int ranks) {
+  return "pingpong is between two ranks, this job has " + std::to_string(ranks) + ": use --ranks 2";
+}
+
 using MakeWorkload = std::unique_ptr<Workload> (*)();
 
 // One rank, from its beginning to its end. `make_workload` is null for pingpong.
-int run_rank(const RankSetup& setup, const PerfOptions& options, const std::vector<std::string>& words,
-             MakeWorkload make_workload) {
+int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& options,
+             const std::vector<std::string>& words, MakeWorkload make_workload) {
   const std::string start_time = utc_now();
-  auto config = Config::from_environment();
-  if (!config) return complain(config.status());
-  auto created = Job::create(setup, *config, task_of(options));
-  if (!created) return complain(created.status());
+  if (make_workload == nullptr && setup.place.size != 2) return refuse(pingpong_needs_two(setup.place.size));
+  auto created = Job::create(setup, config, task_of(options));
+  if (!created) return refuse(created.status().message());
   Job& job = **created;
 
   std::int64_t wrong = 0;
@@ -147,7 +151,12 @@ int run_rank(const RankSetup& setup, const PerfOptions& options, const std::vect
   } else {
     const auto workload = make_workload();
     auto report = run_perf(job, *workload, options, stdout);
-    if (!report) return complain(report.status().message());
+    if (!report) {
+      const Status& status = report.status();
+      // No memory for the largest size: nothing was run.
+      return status.code() == StatusCode::kResourceExhausted ? refuse(status.message())
+                                                             : complain(status.message());
+    }
     wrong = report->wrong_elements;
     if (!options.json_file.empty()) {
       written = write_json(job, options, words, start_time, [&](const ReportContext& context) {
@@ -216,6 +225,17 @@ void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool c
       ->group("For command lines of nccl-tests");
 }
 
+int start(PerfArguments& arguments, const std::vector<std::string>& words, MakeWorkload make_workload) {
+  if (const std::string problem = understand(arguments); !problem.empty()) return refuse(problem);
+  if (make_workload == nullptr && arguments.ranks > 0 && arguments.ranks != 2)
+    return refuse(pingpong_needs_two(arguments.ranks));
+  const auto config = read_configuration();
+  if (!config) return refuse(config.status().message());
+  return start_ranks(arguments.ranks, [&](const RankSetup& setup) {
+    return run_rank(setup, *config, arguments.options, words, make_workload);
+  });
+}
+
 void add_subcommand(CLI::App& perf, const std::string& name, const std::string& help,
                     MakeWorkload make_workload, const std::vector<std::string>& words, int& exit_code) {
   CLI::App* command = perf.add_subcommand(name, help);
@@ -229,14 +249,7 @@ void add_subcommand(CLI::App& perf, const std::string& name, const std::string& 
   }
   add_flags(*command, *arguments, name == "all_reduce", collective);
   command->callback([=, &exit_code] {
-    if (const std::string problem = understand(*arguments); !problem.empty()) {
-      exit_code = kCouldNotRun;
-      complain(problem);
-      return;
-    }
-    exit_code = start_ranks(arguments->ranks, [&](const RankSetup& setup) {
-      return run_rank(setup, arguments->options, words, make_workload);
-    });
+    exit_code = start(*arguments, words, make_workload);
   });
 }
 

@@ -34,10 +34,6 @@ class Pingpong {
   }
 
   Result<std::vector<PingpongRow>> run() {
-    if (job_.size() != 2) {
-      return Status(StatusCode::kInvalidArgument, "pingpong is between two ranks, this job has " +
-                                                      std::to_string(job_.size()) + ": use --ranks 2");
-    }
     connection_ = job_.communicator().connection(1 - job_.rank());
     print(fmt::format("# weft version {}\n# Ping-pong starting: {}\n#\n", version_text(), options_.command));
     print(fmt::format("# {:>10}  {:>10}  {:>41}  {:>9}  {:>6}\n", "", "", "half round trip", "full", ""));

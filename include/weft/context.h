@@ -49,6 +49,9 @@ class Connector {
 
 class Context {
  public:
+  // What create() would refuse, tried without opening or starting anything: values, interfaces. For a process
+  // that starts others.
+  static Status check(const Config& config);
   // Chooses interfaces and starts the housekeeping thread. `log` may be empty.
   static Result<std::unique_ptr<Context>> create(const Config& config, LogSink log);
   // Every Connection, Listener and Connector must be gone before. Joins the housekeeping thread.

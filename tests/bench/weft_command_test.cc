@@ -161,9 +161,6 @@ TEST(WeftPerf, PingpongMeasuresRoundTripsBetweenTwoRanks) {
   EXPECT_EQ(row["nwrong"], 0);
   EXPECT_DOUBLE_EQ(row["half_round_trip_us"]["median"].get<double>() * 2,
                    row["round_trip_us"]["median"].get<double>());
-  const auto refused = run_program({"perf", "pingpong", "--ranks", "3"});
-  EXPECT_NE(refused.exit_status, 0);
-  EXPECT_THAT(refused.errors, HasSubstr("--ranks 2"));
 }
 
 TEST(WeftPerf, RefusesWhatItDoesNotKnow) {
@@ -282,13 +279,6 @@ TEST(WeftPerf, RefusesToRunAsSeveralSingleOnes) {
                   {{"WORLD_SIZE", "2"}, {"RANK", "0"}, {"MASTER_ADDR", "x"}, {"MASTER_PORT", "5"}});
   EXPECT_EQ(both.exit_status, 2);
   EXPECT_THAT(both.errors, HasSubstr("--ranks"));
-}
-
-TEST(WeftPerf, RefusesAConfigurationThatMakesNoSense) {
-  const auto result = run_program({"perf", "sendrecv", "--ranks", "2"}, {{"WEFT_MAX_PATHS", "900"}});
-  EXPECT_NE(result.exit_status, 0);
-  EXPECT_THAT(result.errors, HasSubstr("WEFT_MAX_PATHS"));
-  EXPECT_THAT(result.errors, HasSubstr("[rank "));
 }
 
 TEST(WeftPerf, ASecretIsKeptByAllRanks) {
