@@ -30,9 +30,9 @@ Result<bool> run_table(Job& job, std::unique_ptr<Workload> workload) {
   options.max_bytes = 16 << 20;
   options.step_factor = 4;
   options.iterations = 5;
-  auto report = run_perf(job, *workload, options, stdout);
-  if (!report) return report.status();
-  return report->wrong_elements == 0;
+  PerfReport report;
+  if (Status ran = run_perf(job, *workload, options, stdout, report); !ran) return ran;
+  return report.wrong_elements == 0;
 }
 
 int run_rank(const RankSetup& setup, const Config& config, std::uint64_t bytes) {

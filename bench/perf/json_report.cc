@@ -100,6 +100,7 @@ Json head_json(const ReportContext& context, const PerfOptions& options) {
           {"end_time", context.end_time},
           {"host", host_json()},
           {"launcher", context.launcher},
+          {"error", context.error.empty() ? Json(nullptr) : Json(context.error)},
           {"config", config_json(options)},
           {"transport", transport_json(context.config)}};
 }

@@ -23,6 +23,7 @@ struct ReportContext {
   std::string launcher;
   Config config;
   std::string start_time, end_time;  // ISO 8601, UTC
+  std::string error;                 // why the run, or the gathering of the above, ended early; else empty
 };
 
 std::string perf_json(const ReportContext& context, const PerfOptions& options, const PerfReport& report);

@@ -1,12 +1,10 @@
 #include "bench/perf/perf_command.h"
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/exit_status.h"
@@ -16,6 +14,7 @@
 #include "bench/perf/json_report.h"
 #include "bench/perf/perf_run.h"
 #include "bench/perf/pingpong.h"
+#include "bench/perf/report_file.h"
 #include "bench/perf/sizes.h"
 #include "bench/perf/workload.h"
 
@@ -97,29 +96,45 @@ std::string task_of(const PerfOptions& options) {
   return options.json_file.empty() ? task : task + " -J FILE";
 }
 
-// Collective: all ranks give their counters, rank 0 writes. `make` turns the rest into JSON.
-template <typename Make>
-Status write_json(Job& job, const PerfOptions& options, const std::vector<std::string>& words,
-                  const std::string& start_time, Make make) {
-  ReportContext context;
+// What rank 0 cannot do is told to all ranks, so that none is left waiting for it.
+Status tell_all(Job& job, const Status& status) {
+  auto texts = job.gather_text(status.message());
+  if (!texts) return texts.status();
+  for (const std::string& text : *texts)
+    if (!text.empty()) return {StatusCode::kBadConfiguration, text};
+  return Status::ok();
+}
+
+// The counters of all ranks; collective.
+Status gather_context(Job& job, ReportContext& context) {
   auto ranks = gather_rank_infos(job);
   if (!ranks) return ranks.status();
   auto connections = job.gather_text(connections_json(job));
   if (!connections) return connections.status();
-  if (job.rank() != 0) return Status::ok();
-  context.arguments = words;
   context.ranks = std::move(*ranks);
   context.rank_connections = std::move(*connections);
+  return Status::ok();
+}
+
+// Collective where the run went well: all ranks give their counters, rank 0 writes. After a failure rank 0
+// writes what it has: `make` turns that into JSON.
+template <typename Make>
+Status write_json(Job& job, ReportFile& file, ReportContext context, const Status& ran, Make make) {
+  Status gathered = ran;
+  if (ran) gathered = gather_context(job, context);
+  if (job.rank() != 0) return ran ? gathered : Status::ok();
+  context.error = gathered.message();
   context.launcher = job.place().launcher;
   context.config = job.context().config();
-  context.start_time = start_time;
   context.end_time = utc_now();
-  std::ofstream file(options.json_file);
-  file << make(context);
-  file.close();
-  if (!file)
-    return {StatusCode::kInvalidArgument, "cannot write " + options.json_file + ": " + std::strerror(errno)};
-  return Status::ok();
+  const std::string text = make(context);
+  if (Status written = file.write(text); !written) {
+    // Hours may be in it.
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+    return {written.code(), written.message() + "; it stands on stdout instead"};
+  }
+  return ran ? gathered : Status::ok();
 }
 
 std::string pingpong_needs_two(int ranks) {
@@ -128,43 +143,49 @@ std::string pingpong_needs_two(int ranks) {
 
 using MakeWorkload = std::unique_ptr<Workload> (*)();
 
-// One rank, from its beginning to its end. `make_workload` is null for pingpong.
+// One rank, from its beginning to its end. `make_workload` is null for pingpong. `file` is where the report
+// goes, open if somebody else has opened it.
 int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& options,
-             const std::vector<std::string>& words, MakeWorkload make_workload) {
-  const std::string start_time = utc_now();
+             const std::vector<std::string>& words, MakeWorkload make_workload, ReportFile& file) {
+  ReportContext context;
+  context.arguments = words;
+  context.start_time = utc_now();
+  const bool reports = !options.json_file.empty();
   if (make_workload == nullptr && setup.place.size != 2) return refuse(pingpong_needs_two(setup.place.size));
+  Status opened;
+  if (reports && setup.place.rank == 0 && !file.is_open()) opened = file.open(options.json_file);
   auto created = Job::create(setup, config, task_of(options));
   if (!created) return refuse(created.status().message());
   Job& job = **created;
+  if (reports) {
+    if (Status status = tell_all(job, opened); !status) return refuse(status.message());
+  }
 
   std::int64_t wrong = 0;
-  Status written;
+  Status ran, written;
   if (make_workload == nullptr) {
-    auto rows = run_pingpong(job, options, stdout);
-    if (!rows) return complain(rows.status().message());
-    for (const PingpongRow& row : *rows) wrong += row.wrong_bytes;
-    if (!options.json_file.empty()) {
-      written = write_json(job, options, words, start_time, [&](const ReportContext& context) {
-        return pingpong_json(context, options, *rows);
-      });
+    std::vector<PingpongRow> rows;
+    ran = run_pingpong(job, options, stdout, rows);
+    for (const PingpongRow& row : rows) wrong += row.wrong_bytes;
+    if (reports) {
+      written = write_json(job, file, context, ran,
+                           [&](const ReportContext& all) { return pingpong_json(all, options, rows); });
     }
   } else {
     const auto workload = make_workload();
-    auto report = run_perf(job, *workload, options, stdout);
-    if (!report) {
-      const Status& status = report.status();
-      // No memory for the largest size: nothing was run.
-      return status.code() == StatusCode::kResourceExhausted ? refuse(status.message())
-                                                             : complain(status.message());
-    }
-    wrong = report->wrong_elements;
-    if (!options.json_file.empty()) {
-      written = write_json(job, options, words, start_time, [&](const ReportContext& context) {
-        return perf_json(context, options, *report);
-      });
+    PerfReport report;
+    ran = run_perf(job, *workload, options, stdout, report);
+    wrong = report.wrong_elements;
+    if (reports) {
+      written = write_json(job, file, context, ran,
+                           [&](const ReportContext& all) { return perf_json(all, options, report); });
     }
   }
-  if (!written) return complain(written.message());
+  if (!written) complain(written.message());
+  // No memory for the largest size: nothing was run.
+  if (ran.code() == StatusCode::kResourceExhausted) return refuse(ran.message());
+  if (!ran) return complain(ran.message());
+  if (!written) return kFailed;
   // Nobody leaves while another still talks to it.
   if (Status status = job.bootstrap().barrier(); !status) return complain(status.message());
   return wrong == 0 ? 0 : kFailed;
@@ -231,8 +252,12 @@ int start(PerfArguments& arguments, const std::vector<std::string>& words, MakeW
     return refuse(pingpong_needs_two(arguments.ranks));
   const auto config = read_configuration();
   if (!config) return refuse(config.status().message());
+  ReportFile file;
+  if (arguments.ranks > 0 && !arguments.options.json_file.empty()) {
+    if (Status opened = file.open(arguments.options.json_file); !opened) return refuse(opened.message());
+  }
   return start_ranks(arguments.ranks, [&](const RankSetup& setup) {
-    return run_rank(setup, *config, arguments.options, words, make_workload);
+    return run_rank(setup, *config, arguments.options, words, make_workload, file);
   });
 }
 

@@ -53,14 +53,15 @@ class GuardedBuffer {
 
 class PerfRun {
  public:
-  PerfRun(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out)
+  PerfRun(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out, PerfReport& report)
       : job_(job),
         workload_(workload),
         options_(options),
         out_(job.rank() == 0 ? out : nullptr),
-        progress_(job.terminal()) {}
+        progress_(job.terminal()),
+        report_(report) {}
 
-  Result<PerfReport> run() {
+  Status run() {
     if (Status status = allocate(); !status) return status;
     if (Status status = print_head(); !status) return status;
     for (const DataType type : options_.types) {
@@ -68,9 +69,8 @@ class PerfRun {
         if (Status status = run_sizes(type, op); !status) return status;
       }
     }
-    if (measurements_ > 0) report_.average_bus_gb_per_s = bus_total_ / measurements_;
     print(table_foot(report_.wrong_elements, report_.average_bus_gb_per_s, options_.command));
-    return std::move(report_);
+    return Status::ok();
   }
 
  private:
@@ -171,6 +171,7 @@ class PerfRun {
     measurement.bus_gb_per_s = measurement.algorithm_gb_per_s * workload_.bus_factor(job_.size());
     bus_total_ += measurement.bus_gb_per_s;
     ++measurements_;
+    report_.average_bus_gb_per_s = bus_total_ / measurements_;
 
     auto wrong = check(operation);
     if (!wrong) return wrong.status();
@@ -233,7 +234,7 @@ class PerfRun {
   std::FILE* out_;
   Progress progress_;
   GuardedBuffer input_, output_;
-  PerfReport report_;
+  PerfReport& report_;
   double bus_total_ = 0;
   int measurements_ = 0;
   std::uint64_t repetition_ = 0;
@@ -241,8 +242,8 @@ class PerfRun {
 
 }  // namespace
 
-Result<PerfReport> run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out) {
-  return PerfRun(job, workload, options, out).run();
+Status run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out, PerfReport& report) {
+  return PerfRun(job, workload, options, out, report).run();
 }
 
 Result<std::vector<RankInfo>> gather_rank_infos(Job& job) {

@@ -11,8 +11,9 @@
 
 namespace weft::bench {
 
-// `out` may be null: nothing is printed. The report is the same on all ranks.
-Result<PerfReport> run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out);
+// `out` may be null: nothing is printed. The report is the same on all ranks; after a failure it has the rows
+// that were finished.
+Status run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out, PerfReport& report);
 
 // Who takes part, for the table's head.
 Result<std::vector<RankInfo>> gather_rank_infos(Job& job);

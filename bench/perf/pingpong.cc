@@ -33,7 +33,7 @@ class Pingpong {
     for (auto& buffer : pong_) buffer.resize(options.max_bytes);
   }
 
-  Result<std::vector<PingpongRow>> run() {
+  Status run(std::vector<PingpongRow>& rows) {
     connection_ = job_.communicator().connection(1 - job_.rank());
     print(fmt::format("# weft version {}\n# Ping-pong starting: {}\n#\n", version_text(), options_.command));
     print(fmt::format("# {:>10}  {:>10}  {:>41}  {:>9}  {:>6}\n", "", "", "half round trip", "full", ""));
@@ -41,7 +41,6 @@ class Pingpong {
                       "median", "mean", "p99", "median", "#wrong"));
     print(fmt::format("# {:>10}  {:>10}  {:>8}  {:>8}  {:>8}  {:>8}   {:>9}\n", "(B)", "", "(us)", "(us)",
                       "(us)", "(us)", "(us)"));
-    std::vector<PingpongRow> rows;
     for (const std::uint64_t bytes : sizes_of(options_)) {
       auto row = measure(static_cast<std::size_t>(bytes));
       if (!row) return row.status();
@@ -51,7 +50,7 @@ class Pingpong {
                         row->p99_us / 2, row->median_us, row->wrong_bytes));
       rows.push_back(*row);
     }
-    return rows;
+    return Status::ok();
   }
 
  private:
@@ -137,8 +136,8 @@ class Pingpong {
 
 }  // namespace
 
-Result<std::vector<PingpongRow>> run_pingpong(Job& job, const PerfOptions& options, std::FILE* out) {
-  return Pingpong(job, options, out).run();
+Status run_pingpong(Job& job, const PerfOptions& options, std::FILE* out, std::vector<PingpongRow>& rows) {
+  return Pingpong(job, options, out).run(rows);
 }
 
 }  // namespace weft::bench

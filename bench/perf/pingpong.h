@@ -10,7 +10,8 @@
 
 namespace weft::bench {
 
-// For exactly two ranks. Rank 0 prints a table on `out` (null: none) and gets the rows; rank 1 gets none.
-Result<std::vector<PingpongRow>> run_pingpong(Job& job, const PerfOptions& options, std::FILE* out);
+// For exactly two ranks. Rank 0 prints a table on `out` (null: none) and gets the rows, after a failure those
+// that were finished; rank 1 gets none.
+Status run_pingpong(Job& job, const PerfOptions& options, std::FILE* out, std::vector<PingpongRow>& rows);
 
 }  // namespace weft::bench

@@ -188,12 +188,6 @@ TEST(WeftPerf, RefusesWhatItDoesNotKnow) {
   }
 }
 
-TEST(WeftPerf, SaysThatTheReportCannotBeWritten) {
-  const auto result = run_program({"perf", "sendrecv", "-b", "8", "-e", "8", "-J", "/no/such/folder/x.json"});
-  EXPECT_EQ(result.exit_status, 1);
-  EXPECT_THAT(result.errors, HasSubstr("/no/such/folder/x.json"));
-}
-
 // Long enough to be ended by the test.
 const Words kLongRun{"perf", "all_reduce", "--ranks", "3", "-b", "4M", "-e", "4M", "-n", "1000000"};
 
