@@ -95,6 +95,7 @@ int run(Arguments& arguments) {
 
 void add_options(CLI::App& command, Arguments& arguments) {
   command.add_option("plugin", arguments.suite.context.plugin_path, "The plugin's shared object");
+  command.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   command.add_option("--filter", arguments.suite.filter,
                      "Run only these checks: comma list of names or globs; a leading '-' leaves out");
   command.add_flag("--list", arguments.list, "Print the names and rules of the checks and run none");
@@ -105,7 +106,8 @@ void add_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--patience", arguments.patience_s, "Seconds without any progress that count as a hang")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
-  command.add_option("--env", arguments.environment, "NAME=VALUE for the plugin; may be repeated");
+  command.add_option("--env", arguments.environment, "NAME=VALUE for the plugin; may be repeated")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_flag("--verbose", arguments.suite.verbose, "Show the plugin's whole log");
   command.add_flag("--in-process", arguments.in_process,
                    "Run the selected checks in this process, without deadlines, for a debugger");

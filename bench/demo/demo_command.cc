@@ -66,6 +66,7 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "demo",
       "4 processes, 4 paths between each two: an all-reduce, an all-to-all, and a path cut while data flows");
+  command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   auto arguments = std::make_shared<DemoArguments>();
   command
       ->add_option("--ranks", arguments->ranks,

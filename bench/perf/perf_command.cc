@@ -193,6 +193,8 @@ int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& op
 
 void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool collective) {
   PerfOptions& options = arguments.options;
+  // As in nccl-tests: scripts append a flag to overrule an earlier one.
+  command.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const auto size = CLI::Validator(size_problem, "SIZE");
   command
       .add_option("-b,--minbytes", arguments.min_bytes,

@@ -188,6 +188,29 @@ TEST(WeftPerf, RefusesWhatItDoesNotKnow) {
   }
 }
 
+TEST(WeftPerf, OfAFlagThatStandsTwiceTheLastCounts) {
+  const auto result = run_program({"perf", "all_reduce", "-b", "8", "-b", "16", "--maxbytes", "4", "-e", "16",
+                                   "-n", "5", "--iters", "1", "-d", "int8", "-d", "double", "-o", "max", "-o",
+                                   "sum", "-c", "0", "-c", "1", "--ranks", "3", "--ranks", "2"});
+  EXPECT_EQ(result.exit_status, 0) << result.errors;
+  const auto rows = rows_of(result.output);
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(Words(rows[0].begin(), rows[0].begin() + 4), (Words{"16", "2", "double", "sum"}));
+  EXPECT_EQ(rows[0][8], "0");
+  EXPECT_THAT(result.output, HasSubstr("Rank  1"));
+  EXPECT_THAT(result.output, testing::Not(HasSubstr("Rank  2")));
+}
+
+TEST(WeftConform, TakesTheLastOfAFlagButEveryVariableAndOnePlugin) {
+  const auto list = run_program({"conform", "--list", "--filter", "nothing*", "--filter", "process_peer_killed"});
+  EXPECT_EQ(list.exit_status, 0) << list.errors;
+  EXPECT_THAT(list.output, HasSubstr("process_peer_killed"));
+  const auto variables = run_program({"conform", "x.so", "--env", "A=1", "--env", "wrong", "--env", "B=2"});
+  EXPECT_EQ(variables.exit_status, 2);
+  EXPECT_THAT(variables.errors, HasSubstr("not wrong"));
+  EXPECT_EQ(run_program({"conform", "a.so", "b.so"}).exit_status, 2);
+}
+
 // Long enough to be ended by the test.
 const Words kLongRun{"perf", "all_reduce", "--ranks", "3", "-b", "4M", "-e", "4M", "-n", "1000000"};
 
