@@ -71,6 +71,12 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
   raise_file_limit();
   std::shared_ptr<Fabric> fabric(new Fabric(config, std::move(log)));
   if (Status opened = fabric->open(); !opened) return opened;
+  if (!config.unknown_variables.empty()) {
+    (*fabric->log_)(LogLevel::kWarn,
+                    fmt::format("without effect, since Weft knows no such variable: {} (docs/environment.md "
+                                "lists all that it knows)",
+                                fmt::join(config.unknown_variables, ", ")));
+  }
   return fabric;
 }
 

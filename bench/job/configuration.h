@@ -7,7 +7,8 @@
 
 namespace weft::bench {
 
-// From the environment. Refuses what this host cannot do as well, such as interfaces that it lacks.
+// From the environment; warns on stderr of names that have no effect. Refuses what this host cannot do as
+// well, such as interfaces that it lacks.
 Result<Config> read_configuration();
 
 }  // namespace weft::bench

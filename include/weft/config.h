@@ -1,5 +1,6 @@
-// What a user can set. Every field has a WEFT_* variable, listed in docs/environment.md; they are read once,
-// by from_environment(), and a value that makes no sense is refused with a message that names the variable.
+// What a user can set. Every field but the last has a WEFT_* variable, listed in docs/environment.md; they are
+// read once, by from_environment(), and a value that makes no sense is refused with a message that names the
+// variable.
 #pragma once
 
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "weft/status.h"
 
@@ -55,8 +57,11 @@ struct Config {
   // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.
   LogLevel log_level = LogLevel::kWarn;
 
-  // Reads the environment. Refuses unknown WEFT_* names too: a typing error is found at the start, not in a
-  // graph.
+  // WEFT_* names in the environment that nobody knows and that resemble none: Context::create() warns of them.
+  std::vector<std::string> unknown_variables;
+
+  // Reads the environment. Refuses names that are nearly those of variables too: a typing error is found at the
+  // start, not in a graph.
   static Result<Config> from_environment();
   // Checks ranges; from_environment() has called it already.
   Status validate() const;

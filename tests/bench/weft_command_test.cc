@@ -298,6 +298,15 @@ TEST(WeftPerf, RefusesToRunAsSeveralSingleOnes) {
   EXPECT_THAT(both.errors, HasSubstr("--ranks"));
 }
 
+TEST(WeftPerf, WarnsOnceOfVariablesWithoutEffect) {
+  const auto result = run_program({"perf", "sendrecv", "--ranks", "2", "-b", "8", "-e", "8"},
+                                  {{"WEFT_FROBNICATE", "1"}, {"WEFT_PORT_80_TCP", "x"}});
+  EXPECT_EQ(result.exit_status, 0) << result.errors;
+  EXPECT_THAT(result.errors, HasSubstr("WEFT_FROBNICATE"));
+  EXPECT_EQ(result.errors.find("WEFT_FROBNICATE"), result.errors.rfind("WEFT_FROBNICATE")) << result.errors;
+  EXPECT_THAT(result.errors, testing::Not(HasSubstr("WEFT_PORT")));
+}
+
 TEST(WeftPerf, ASecretIsKeptByAllRanks) {
   const auto result = run_program({"perf", "all_to_all", "--ranks", "2", "-b", "64K", "-e", "64K"},
                                   {{"WEFT_SECRET", "fnord-7"}});

@@ -180,22 +180,52 @@ TEST_P(Suggests, TheNameThatWasMeant) {
               HasSubstr(std::string(GetParam().name) + " (did you mean " + GetParam().meant + "?)"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, Suggests,
-                         ::testing::Values(Typo{"WEFT_PATH_PER_PLANE", "WEFT_PATHS_PER_PLANE"},
-                                           Typo{"WEFT_TIMEOUT", "WEFT_TIMEOUT_MS"},
-                                           Typo{"WEFT_MAXPATHS", "WEFT_MAX_PATHS"},
-                                           Typo{"WEFT_DEBGU", "WEFT_DEBUG"}, Typo{"WEFT_IFS", "WEFT_IF"},
-                                           Typo{"WEFT_SECRETS", "WEFT_SECRET"},
-                                           Typo{"WEFT_STATS", "WEFT_STATS_FILE"},
-                                           Typo{"WEFT_CHUNK", "WEFT_CHUNK_BYTES"}));
+INSTANTIATE_TEST_SUITE_P(
+    Table, Suggests,
+    ::testing::Values(Typo{"WEFT_PATH_PER_PLANE", "WEFT_PATHS_PER_PLANE"},
+                      Typo{"WEFT_TIMEOUT", "WEFT_TIMEOUT_MS"}, Typo{"WEFT_MAXPATHS", "WEFT_MAX_PATHS"},
+                      Typo{"WEFT_DEBGU", "WEFT_DEBUG"}, Typo{"WEFT_IFS", "WEFT_IF"},
+                      Typo{"WEFT_SECRETS", "WEFT_SECRET"}, Typo{"WEFT_IFNAME", "WEFT_IF"},
+                      Typo{"WEFT_IB", "WEFT_IF"}, Typo{"WEFT_SECRET_FILE", "WEFT_SECRET"},
+                      Typo{"WEFT_TRANPSORT", "WEFT_TRANSPORT"}, Typo{"WEFT_STATS", "WEFT_STATS_FILE"},
+                      Typo{"WEFT_CHUNK", "WEFT_CHUNK_BYTES"}));
 
-TEST(Config, UnknownNamesAreAllNamedAndWildOnesGetNoSuggestion) {
+TEST(Config, NamesThatAreNearlyKnownAreAllNamed) {
   const auto config =
-      config_from({{"WEFT_FROBNICATE_EVERYTHING", "1"}, {"WEFT_COMPRESS", "zstd"}, {"WEFT_", ""}});
+      config_from({{"WEFT_MAX_PATH", "1"}, {"WEFT_COMPRESS", "zstd"}, {"WEFT_FROBNICATE", "1"}});
   ASSERT_FALSE(config.is_ok());
-  EXPECT_THAT(config.status().message(), AllOf(HasSubstr("WEFT_FROBNICATE_EVERYTHING. "),
-                                               HasSubstr("WEFT_COMPRESS (this version of Weft does not"),
-                                               HasSubstr("docs/environment.md")));
+  EXPECT_THAT(config.status().message(),
+              AllOf(HasSubstr("WEFT_COMPRESS (this version of Weft does not"),
+                    HasSubstr("WEFT_MAX_PATH (did you mean"), HasSubstr("docs/environment.md"),
+                    Not(HasSubstr("FROBNICATE"))));
+}
+
+TEST(Config, OtherUnknownNamesAreOnlyNoted) {
+  const auto config = config_from({{"WEFT_FROBNICATE", "1"},
+                                   {"WEFT_LIB", "/opt"},
+                                   {"WEFT_VERSION", "3"},
+                                   {"WEFT_METRICS_PORT_80_TCP", "tcp://10.0.0.1:80"},
+                                   {"WEFT_MAX_PATHS", "9"},
+                                   {"PATH", "/bin"}});
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_THAT(config->unknown_variables, ::testing::ElementsAre("WEFT_FROBNICATE", "WEFT_LIB",
+                                                                "WEFT_METRICS_PORT_80_TCP", "WEFT_VERSION"));
+  EXPECT_EQ(config->max_paths, 9);
+}
+
+TEST(Config, WhatOthersSetForReasonsOfTheirOwnIsPassedOver) {
+  const auto config = config_from({{"WEFT_ROOT", "/opt/weft"},
+                                   {"WEFT_DIR", "/opt/weft/lib/cmake/weft"},
+                                   {"WEFT_HOME", "/opt/weft"},
+                                   {"WEFT_SERVICE_HOST", "10.0.0.1"},
+                                   {"WEFT_SERVICE_PORT", "80"},
+                                   {"WEFT_SERVICE_PORT_HTTP", "80"},
+                                   {"WEFT_PORT", "tcp://10.0.0.1:80"},
+                                   {"WEFT_PORT_80_TCP", "tcp://10.0.0.1:80"},
+                                   {"WEFT_PORT_80_TCP_ADDR", "10.0.0.1"},
+                                   {"WEFT_TEST_ANYTHING", "x"}});
+  ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_THAT(config->unknown_variables, ::testing::IsEmpty());
 }
 
 TEST(Config, ValidateJudgesFieldsThatCodeHasSet) {

@@ -78,6 +78,14 @@ TEST(EnvironmentTable, DocumentAndCodeAgree) {
     ADD_FAILURE() << name << " is documented, but the code does not know it";
 }
 
+TEST(EnvironmentTable, WhatIsPassedOverIsDocumented) {
+  std::ifstream file(WEFT_ENVIRONMENT_DOCUMENT);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  for (const std::string_view name : foreign_names()) {
+    EXPECT_THAT(text, ::testing::HasSubstr("`" + std::string(name) + "`"));
+  }
+}
+
 TEST(EnvironmentTable, EveryVariableOfThePublicHeaderIsThere) {
   std::ifstream file(WEFT_CONFIG_HEADER);
   ASSERT_TRUE(file.good());

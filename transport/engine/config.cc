@@ -45,14 +45,22 @@ std::vector<std::string_view> known_names() {
   return names;
 }
 
-// The known name that was probably meant; empty where none is near.
+// How many typing errors a name may have and still be taken for another. Two letters more or less make
+// another word of a short one.
+std::size_t allowed_distance(std::string_view name, std::string_view known) {
+  const std::size_t letters = std::min(name.size(), known.size()) - kPrefix.size();
+  return letters <= 3 ? 1 : std::max<std::size_t>(2, letters / 3);
+}
+
+// The known name that was probably meant; empty where none is near. A name cut short, or one that goes on
+// where a known one ends, is near: whoever sets WEFT_SECRET_FILE relies on it.
 std::string_view nearest_name(std::string_view name) {
   std::string_view nearest;
-  std::size_t best = std::max<std::size_t>(2, (name.size() - kPrefix.size()) / 3) + 1;
+  std::size_t best = std::string_view::npos;
   for (const std::string_view known : known_names()) {
     const bool cut_short = name.size() > kPrefix.size() + 2 && known.starts_with(name);
-    const std::size_t distance = cut_short ? 1 : edit_distance(name, known);
-    if (distance < best) {
+    const std::size_t distance = cut_short || name.starts_with(known) ? 1 : edit_distance(name, known);
+    if (distance < best && distance <= allowed_distance(name, known)) {
       best = distance;
       nearest = known;
     }
@@ -60,23 +68,32 @@ std::string_view nearest_name(std::string_view name) {
   return nearest;
 }
 
-Status check_names(const Environment& environment) {
+bool is_foreign(std::string_view name) {
+  const auto names = foreign_names();
+  return std::any_of(names.begin(), names.end(), [name](std::string_view foreign) {
+    return foreign.ends_with('*') ? name.starts_with(foreign.substr(0, foreign.size() - 1)) : name == foreign;
+  });
+}
+
+Status check_names(const Environment& environment, std::vector<std::string>* unknown) {
   const std::vector<std::string_view> known = known_names();
-  std::string unknown;
+  std::string refused_names;
   for (auto it = environment.lower_bound(kPrefix); it != environment.end() && it->first.starts_with(kPrefix);
        ++it) {
     const std::string& name = it->first;
-    if (name.starts_with(kTestPrefix) || std::find(known.begin(), known.end(), name) != known.end()) continue;
-    unknown += (unknown.empty() ? "" : ", ") + name;
-    if (name == "WEFT_COMPRESS") {
-      unknown += " (this version of Weft does not compress)";
-    } else if (const std::string_view meant = nearest_name(name); !meant.empty()) {
-      unknown += " (did you mean " + std::string(meant) + "?)";
+    if (is_foreign(name) || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string_view meant = nearest_name(name);
+    if (name != "WEFT_COMPRESS" && meant.empty()) {
+      unknown->push_back(name);
+      continue;
     }
+    refused_names += (refused_names.empty() ? "" : ", ") + name +
+                     (meant.empty() ? " (this version of Weft does not compress)"
+                                    : " (did you mean " + std::string(meant) + "?)");
   }
-  if (unknown.empty()) return Status::ok();
+  if (refused_names.empty()) return Status::ok();
   return {StatusCode::kBadConfiguration,
-          "unknown variables in the environment: " + unknown +
+          "unknown variables in the environment: " + refused_names +
               ". Correct or unset them; docs/environment.md lists all that Weft knows."};
 }
 
@@ -118,9 +135,9 @@ Status check_others(const Environment& environment) {
 }  // namespace
 
 Result<Config> config_from(const Environment& environment) {
-  if (const Status status = check_names(environment); !status) return status;
-  if (const Status status = check_others(environment); !status) return status;
   Config config;
+  if (const Status status = check_names(environment, &config.unknown_variables); !status) return status;
+  if (const Status status = check_others(environment); !status) return status;
   for (const ConfigVariable& variable : config_variables()) {
     const auto found = environment.find(variable.name);
     if (found == environment.end()) continue;

@@ -168,6 +168,9 @@ constexpr OtherVariable kOthers[] = {
     {"WEFT_JOB_ID", "unset", "any text"},
 };
 
+constexpr std::string_view kForeign[] = {"WEFT_ROOT", "WEFT_DIR",    "WEFT_HOME",  "WEFT_SERVICE_*",
+                                         "WEFT_PORT", "WEFT_PORT_*", "WEFT_TEST_*"};
+
 }  // namespace
 
 std::span<const ConfigVariable> config_variables() {
@@ -175,6 +178,9 @@ std::span<const ConfigVariable> config_variables() {
 }
 std::span<const OtherVariable> other_variables() {
   return kOthers;
+}
+std::span<const std::string_view> foreign_names() {
+  return kForeign;
 }
 
 }  // namespace weft

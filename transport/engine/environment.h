@@ -27,21 +27,26 @@ struct ConfigVariable {
 };
 std::span<const ConfigVariable> config_variables();
 
-// A variable that another part of Weft reads, or that is fixed in this version. Here so that it is not
-// refused as unknown. Names that begin with kTestPrefix are not refused either: they are Weft's own tests'.
+// A variable that another part of Weft reads, or that is fixed in this version. Here so that it counts as
+// known.
 struct OtherVariable {
   std::string_view name;
   std::string_view default_text;
   std::string_view accepted;
 };
 std::span<const OtherVariable> other_variables();
-inline constexpr std::string_view kTestPrefix = "WEFT_TEST_";
+
+// Names that others give to variables for reasons of their own, and that mean nothing here: where Weft is
+// installed (CMake's hint among them), what Kubernetes sets for a service called weft, Weft's own tests. One
+// that ends in * stands for all that begin so.
+std::span<const std::string_view> foreign_names();
 
 using Environment = std::map<std::string, std::string, std::less<>>;
 
 // What Config::from_environment() does, on a given environment. An empty value counts as unset, but for
 // WEFT_SECRET: an empty secret is an accident and would leave the job open. kBadConfiguration names variable,
-// value and what is accepted.
+// value and what is accepted. A WEFT_ name that is nearly a known one is refused as a typing error; others
+// that nobody knows go to unknown_variables.
 Result<Config> config_from(const Environment& environment);
 
 }  // namespace weft
