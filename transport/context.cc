@@ -225,7 +225,9 @@ class FabricContext final : public Context {
 
 Status Context::check(const Config& config) {
   if (Status valid = config.validate(); !valid) return valid;
-  return choose_interfaces(config).status();
+  if (auto chosen = choose_interfaces(config); !chosen) return chosen.status();
+  if (config.stats_file.empty()) return Status::ok();
+  return engine::StatisticsFile::open(config.stats_file).status();
 }
 
 Result<std::unique_ptr<Context>> Context::create(const Config& config, LogSink log) {

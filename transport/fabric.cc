@@ -1,8 +1,6 @@
 #include "transport/fabric.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sodium.h>
 #include <sys/resource.h>
 
@@ -11,6 +9,7 @@
 #include <chrono>
 
 #include "transport/engine/interface_filter.h"
+#include "transport/engine/service_thread.h"
 #include "transport/tcp/interfaces.h"
 
 namespace weft {
@@ -93,14 +92,13 @@ Status Fabric::open() {
   if (!acceptor) return acceptor.status();
   acceptor_ = std::move(*acceptor);
 
-  // Signals are the application's: none is to be handled on our thread.
-  sigset_t all_signals;
-  sigset_t before;
-  sigfillset(&all_signals);
-  pthread_sigmask(SIG_SETMASK, &all_signals, &before);
-  housekeeper_ = std::thread([this] { housekeep(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(housekeeper_.native_handle(), "weft-house");
+  if (!config_.stats_file.empty()) {
+    auto file = engine::StatisticsFile::open(config_.stats_file);
+    if (!file) return file.status();
+    statistics_writer_ = std::make_unique<engine::StatisticsWriter>(
+        std::move(*file), config_.stats_interval, [this] { return statistics_json(); }, log_);
+  }
+  housekeeper_ = engine::start_service_thread("weft-house", [this] { housekeep(); });
   return Status::ok();
 }
 
@@ -117,12 +115,11 @@ void Fabric::stop() {
   }
   wake_.notify_all();
   if (housekeeper_.joinable()) housekeeper_.join();
-  write_statistics();
+  statistics_writer_.reset();
 }
 
 void Fabric::housekeep() {
   LinkList links;
-  auto next_statistics = std::chrono::steady_clock::now() + config_.stats_interval;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     wake_.wait_for(lock, kTick, [this] { return stopping_; });
@@ -133,11 +130,6 @@ void Fabric::housekeep() {
     lock.unlock();
     step_acceptor();
     for (auto& link : links) link->link.housekeep();
-    bool due = config_.stats_interval.count() > 0 && std::chrono::steady_clock::now() >= next_statistics;
-    if (due && !config_.stats_file.empty()) {
-      write_statistics();
-      next_statistics = std::chrono::steady_clock::now() + config_.stats_interval;
-    }
     lock.lock();
     bool any = std::erase_if(closing_, [this](const std::shared_ptr<TcpLink>& link) {
       if (!link->link.finished()) return false;
@@ -171,12 +163,6 @@ std::string Fabric::statistics_json() const {
     totals.add(connections.back().statistics);
   }
   return engine::to_json(totals, connections);
-}
-
-void Fabric::write_statistics() const {
-  if (config_.stats_file.empty()) return;
-  Status written = engine::write_file(engine::expand_file_name(config_.stats_file), statistics_json());
-  if (!written) (*log_)(LogLevel::kWarn, written.message());
 }
 
 std::uint64_t Fabric::open_listener() {

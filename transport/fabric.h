@@ -18,6 +18,7 @@
 #include "transport/engine/link.h"
 #include "transport/engine/log.h"
 #include "transport/engine/statistics.h"
+#include "transport/engine/statistics_file.h"
 #include "transport/tcp/acceptor.h"
 #include "transport/tcp/link_backend.h"
 #include "weft/context.h"
@@ -84,7 +85,6 @@ class Fabric final : public tcp::AcceptVisitor {
   Fabric(const Config& config, LogSink log);
   Status open();
   void housekeep();
-  void write_statistics() const;
 
   Verdict judge(const tcp::Hello& hello) override;
   void welcome(const tcp::Hello& hello, const std::string& device, tcp::Socket socket) override;
@@ -113,6 +113,7 @@ class Fabric final : public tcp::AcceptVisitor {
   std::condition_variable wake_;
   bool stopping_ = false;
   std::thread housekeeper_;
+  std::unique_ptr<engine::StatisticsWriter> statistics_writer_;  // reads the above until it is gone
 };
 
 }  // namespace weft

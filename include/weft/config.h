@@ -1,6 +1,6 @@
-// What a user can set. Every field but the last has a WEFT_* variable, listed in docs/environment.md; they are
-// read once, by from_environment(), and a value that makes no sense is refused with a message that names the
-// variable.
+// What a user can set. Every field but the last has a WEFT_* variable, listed in docs/environment.md; they
+// are read once, by from_environment(), and a value that makes no sense is refused with a message that names
+// the variable.
 #pragma once
 
 #include <chrono>
@@ -50,18 +50,20 @@ struct Config {
   // Also protect payloads with CRC32C; headers always are. WEFT_CHECKSUM=0|1.
   bool payload_checksum = false;
   // File to which counters are written when a context closes and at every stats_interval. "%p" is the
-  // process id, "%h" the host name, "%%" a percent sign. Empty: none. WEFT_STATS_FILE, WEFT_STATS_INTERVAL_MS
-  // (0: only at close).
+  // process id, "%h" the host name, "%%" a percent sign; processes that share a name overwrite each other.
+  // Empty: none. A thread of its own writes, and closing a context waits for it. WEFT_STATS_FILE,
+  // WEFT_STATS_INTERVAL_MS (0: only at close).
   std::string stats_file;
   std::chrono::milliseconds stats_interval{1000};
   // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.
   LogLevel log_level = LogLevel::kWarn;
 
-  // WEFT_* names in the environment that nobody knows and that resemble none: Context::create() warns of them.
+  // WEFT_* names in the environment that nobody knows and that resemble none: Context::create() warns of
+  // them.
   std::vector<std::string> unknown_variables;
 
-  // Reads the environment. Refuses names that are nearly those of variables too: a typing error is found at the
-  // start, not in a graph.
+  // Reads the environment. Refuses names that are nearly those of variables too: a typing error is found at
+  // the start, not in a graph.
   static Result<Config> from_environment();
   // Checks ranges; from_environment() has called it already.
   Status validate() const;

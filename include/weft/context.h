@@ -49,8 +49,8 @@ class Connector {
 
 class Context {
  public:
-  // What create() would refuse, tried without opening or starting anything: values, interfaces. For a process
-  // that starts others.
+  // What create() would refuse, tried without opening or starting anything: values, interfaces, the
+  // statistics' file. For a process that starts others.
   static Status check(const Config& config);
   // Chooses interfaces and starts the housekeeping thread. `log` may be empty.
   static Result<std::unique_ptr<Context>> create(const Config& config, LogSink log);

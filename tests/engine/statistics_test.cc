@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -82,17 +81,6 @@ TEST(Statistics, ConnectionsAreListedAsTheyAre) {
   EXPECT_EQ(first.at("longest_stall_ms"), 1.5);
   expect_counters(first.at("paths")[0], 1);
   EXPECT_EQ(json.at("connections")[1].at("open"), false);
-}
-
-TEST(Statistics, FileNamesKnowTheProcessTheHostAndThePercentSign) {
-  const std::string pid = std::to_string(getpid());
-  char host[256] = {};
-  ASSERT_EQ(gethostname(host, sizeof host - 1), 0);
-  EXPECT_EQ(expand_file_name("/tmp/plain.json"), "/tmp/plain.json");
-  EXPECT_EQ(expand_file_name("%h-%p"), host + ("-" + pid));
-  EXPECT_EQ(expand_file_name("100%%.json"), "100%.json");
-  EXPECT_EQ(expand_file_name("%%p"), "%p") << "an escaped percent sign begins no other escape";
-  EXPECT_EQ(expand_file_name("%%%p"), "%" + pid);
 }
 
 }  // namespace

@@ -1,27 +1,16 @@
 #include "transport/engine/statistics.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "transport/engine/host_name.h"
 #include "weft/version.h"
 
 namespace weft::engine {
 namespace {
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 nlohmann::ordered_json path_json(int index, const PathStatistics& path) {
   return {{"path", index},
@@ -110,38 +99,6 @@ std::string to_json(const StatisticsTotals& totals, const std::vector<NamedConne
                                      {"totals", totals_json(totals)},
                                      {"connections", std::move(all)}};
   return document.dump(1) + "\n";
-}
-
-std::string expand_file_name(const std::string& pattern) {
-  std::string name;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    bool escape = pattern[i] == '%' && i + 1 < pattern.size();
-    if (escape && pattern[i + 1] == 'p') {
-      name += std::to_string(getpid());
-      ++i;
-    } else if (escape && pattern[i + 1] == 'h') {
-      name += host_name();
-      ++i;
-    } else if (escape && pattern[i + 1] == '%') {
-      name += '%';
-      ++i;
-    } else {
-      name += pattern[i];
-    }
-  }
-  return name;
-}
-
-Status write_file(const std::string& name, const std::string& text) {
-  std::string temporary = name + ".tmp";
-  std::ofstream file(temporary, std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file || std::rename(temporary.c_str(), name.c_str()) != 0) {
-    return Status(StatusCode::kInternal, fmt::format("cannot write statistics to {}: {} (WEFT_STATS_FILE)",
-                                                     name, std::strerror(errno)));
-  }
-  return Status::ok();
 }
 
 }  // namespace weft::engine

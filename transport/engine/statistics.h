@@ -1,4 +1,4 @@
-// Counters as JSON, for files and for people.
+// Counters as JSON, for files and for people. Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -50,11 +50,5 @@ struct NamedConnection {
 // {"version","pid","host","totals":{...,"devices":[...]},"connections":[{"peer",...,"paths":[...]}]}; the
 // fields are those of ConnectionStatistics and PathStatistics. docs/environment.md tells users about them.
 std::string to_json(const StatisticsTotals& totals, const std::vector<NamedConnection>& connections);
-
-// Replaces %p by the process id, %h by the host name and %% by a percent sign.
-std::string expand_file_name(const std::string& pattern);
-
-// Writes a whole file or nothing: a reader never sees half of it.
-Status write_file(const std::string& name, const std::string& text);
 
 }  // namespace weft::engine
