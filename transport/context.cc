@@ -5,9 +5,9 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <bit>
 
 #include "transport/fabric.h"
+#include "transport/link_settings.h"
 #include "transport/tcp/address_codec.h"
 #include "transport/tcp/pairing.h"
 
@@ -70,19 +70,14 @@ class FabricConnector final : public Connector {
  public:
   FabricConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes)
       : fabric_(std::move(fabric)), planes_(std::move(planes)), began_(engine::steady_now()) {
-    const Config& config = fabric_->config();
-    std::size_t max_paths = static_cast<std::size_t>(config.max_paths);
-    if (planes_.size() > max_paths) planes_.resize(max_paths);
-    std::size_t per_plane =
-        std::min(static_cast<std::size_t>(config.paths_per_plane), max_paths / planes_.size());
-    for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), per_plane, plane);
+    const PathPlan plan = plan_paths(fabric_->config(), planes_.size());
+    planes_.resize(plan.planes);
+    for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), plan.per_plane, plane);
     dialing_.secret = fabric_->secret();
     dialing_.hello.listener_id = listener;
     randombytes_buf(dialing_.hello.connection_id.data(), dialing_.hello.connection_id.size());
     dialing_.hello.total_paths = static_cast<std::uint8_t>(routes_.size());
-    dialing_.hello.parameters.chunk_limit_bytes =
-        static_cast<std::uint32_t>(std::bit_floor(config.chunk_bytes));
-    dialing_.hello.parameters.payload_checksum = config.payload_checksum;
+    dialing_.hello.parameters = offered_parameters(fabric_->config());
     dialing_.hello.endpoints = fabric_->endpoints();
     dialing_.hello.options.push_back({kPlanesOption, {static_cast<std::byte>(planes_.size())}});
     dialing_.attempt_timeout = kAttemptTimeout;

@@ -5,11 +5,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 
 #include "transport/engine/interface_filter.h"
 #include "transport/engine/service_thread.h"
+#include "transport/link_settings.h"
 #include "transport/tcp/interfaces.h"
 
 namespace weft {
@@ -32,13 +32,6 @@ void raise_file_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t planes) {
-  std::vector<multipath::PlaneId> dealt;
-  std::size_t per_plane = std::max<std::size_t>(1, paths / std::max<std::size_t>(1, planes));
-  for (std::size_t i = 0; i < paths; ++i) dealt.push_back(static_cast<multipath::PlaneId>(i / per_plane));
-  return dealt;
 }
 
 std::size_t planes_of(const tcp::Hello& hello) {
@@ -211,20 +204,10 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
                                            std::size_t planes, std::vector<tcp::PathRoute> routes,
                                            const tcp::DialSettings& dialing,
                                            const tcp::LinkParameters& parameters) {
-  multipath::EndpointConfig endpoint;
-  endpoint.path_planes = deal_planes(paths, planes);
-  endpoint.connects = connects;
-  endpoint.chunk_bytes = std::bit_floor(std::size_t{parameters.chunk_limit_bytes});
-  endpoint.peer_timeout = config_.peer_timeout;
-  endpoint.path_timeout = config_.path_timeout;
-  // An acknowledgement waits here behind what the peer has given to the same stream, and in the queues of the
-  // kernels and the network, which TCP fills by design. Less than this starves planes whose both directions
-  // are busy; more delays whatever has to be said about a failed path (docs/transport.md has the
-  // measurements).
-  endpoint.window_slack = std::chrono::milliseconds(16);
+  LinkSettings settings = link_settings(config_, parameters, connects, paths, planes);
   auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
-                                                    parameters.payload_checksum, config_.peer_timeout, log_);
-  auto link = std::make_shared<TcpLink>(id, connects, endpoint, std::move(backend), log_);
+                                                    settings.payload_checksum, settings.peer_timeout, log_);
+  auto link = std::make_shared<TcpLink>(id, connects, settings.endpoint, std::move(backend), log_);
   std::lock_guard lock(mutex_);
   links_.push_back(link);
   if (!connects) accepted_[id] = link;
@@ -244,9 +227,7 @@ void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
 
 tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
   Verdict verdict;
-  verdict.parameters.chunk_limit_bytes = std::min<std::uint32_t>(
-      hello.parameters.chunk_limit_bytes, static_cast<std::uint32_t>(config_.chunk_bytes));
-  verdict.parameters.payload_checksum = hello.parameters.payload_checksum || config_.payload_checksum;
+  verdict.parameters = agreed_parameters(config_, hello.parameters);
   std::shared_ptr<TcpLink> link;
   {
     std::lock_guard lock(mutex_);
