@@ -7,7 +7,7 @@ namespace {
 class AllReduceWorkload final : public Workload {
  public:
   std::string_view name() const override { return "all_reduce"; }
-  bool reduces() const override { return true; }
+  bool has_rows_for_each_op() const override { return true; }
   bool table_shows_in_place_errors() const override { return true; }
   double bus_factor(int ranks) const override { return 2.0 * (ranks - 1) / ranks; }
 

@@ -230,7 +230,7 @@ void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool c
   if (collective) {
     command
         .add_option("-o,--op", arguments.op,
-                    reduces ? "Reduction, or all" : "Named in the table; nothing is reduced")
+                    reduces ? "Reduction, or all" : "Only named in the table: nothing is reduced")
         ->check(CLI::Validator(op_problem, "OP"))
         ->capture_default_str();
   }
@@ -275,9 +275,7 @@ void add_subcommand(CLI::App& perf, const std::string& name, const std::string& 
     arguments->options.warmup_iterations = 1000;
   }
   add_flags(*command, *arguments, name == "all_reduce", collective);
-  command->callback([=, &exit_code] {
-    exit_code = start(*arguments, words, make_workload);
-  });
+  command->callback([=, &exit_code] { exit_code = start(*arguments, words, make_workload); });
 }
 
 }  // namespace

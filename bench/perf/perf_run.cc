@@ -75,7 +75,7 @@ class PerfRun {
 
  private:
   std::vector<ReduceOp> ops() const {
-    return workload_.reduces() ? options_.ops : std::vector<ReduceOp>{options_.ops.front()};
+    return workload_.has_rows_for_each_op() ? options_.ops : std::vector<ReduceOp>{options_.ops.front()};
   }
 
   void print(const std::string& text) {
@@ -242,7 +242,8 @@ class PerfRun {
 
 }  // namespace
 
-Status run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out, PerfReport& report) {
+Status run_perf(Job& job, Workload& workload, const PerfOptions& options, std::FILE* out,
+                PerfReport& report) {
   return PerfRun(job, workload, options, out, report).run();
 }
 

@@ -8,6 +8,8 @@ namespace {
 class SendrecvWorkload final : public Workload {
  public:
   std::string_view name() const override { return "sendrecv"; }
+  // That of nccl-tests names reductions in its rows, and has one for each, although it reduces nothing.
+  bool has_rows_for_each_op() const override { return true; }
 
   Status run(Communicator& communicator, const Operation& operation) override {
     const int ranks = communicator.size();

@@ -35,7 +35,8 @@ class Workload {
   // The table's fourth column: "none" for collectives that reduce nothing and whose nccl-tests counterpart
   // says so.
   virtual std::string_view op_name(ReduceOp op) const { return to_string(op); }
-  virtual bool reduces() const { return false; }
+  // Whether -o all gives a row for each reduction.
+  virtual bool has_rows_for_each_op() const { return false; }
   // nccl-tests prints N/A for collectives that NCCL cannot do in place. Weft can, so it is checked all the
   // same.
   virtual bool table_shows_in_place_errors() const { return false; }

@@ -112,6 +112,20 @@ TEST(WeftPerf, AllToAllAndSendrecvShowNotAvailableInPlace) {
   }
 }
 
+// As in nccl-tests, whose alltoall names no reduction and whose sendrecv does.
+TEST(WeftPerf, EveryOperationGivesSendrecvARowAndAllToAllOne) {
+  const auto ops_of = [](const char* collective) {
+    Words ops;
+    for (const Words& row : rows_of(run_program({"perf", collective, "--ranks", "2", "-b", "64", "-e", "64", "-n",
+                                                 "1", "-o", "all"})
+                                        .output))
+      ops.push_back(row.at(3));
+    return ops;
+  };
+  EXPECT_EQ(ops_of("sendrecv"), (Words{"sum", "prod", "max", "min", "avg"}));
+  EXPECT_EQ(ops_of("all_to_all"), (Words{"none"}));
+}
+
 TEST(WeftPerf, WithoutChecksTheTableSaysSo) {
   const auto result = run_program({"perf", "all_reduce", "--ranks", "2", "-b", "64", "-e", "64", "-c", "0"});
   EXPECT_EQ(result.exit_status, 0) << result.errors;
@@ -189,9 +203,10 @@ TEST(WeftPerf, RefusesWhatItDoesNotKnow) {
 }
 
 TEST(WeftPerf, OfAFlagThatStandsTwiceTheLastCounts) {
-  const auto result = run_program({"perf", "all_reduce", "-b", "8", "-b", "16", "--maxbytes", "4", "-e", "16",
-                                   "-n", "5", "--iters", "1", "-d", "int8", "-d", "double", "-o", "max", "-o",
-                                   "sum", "-c", "0", "-c", "1", "--ranks", "3", "--ranks", "2"});
+  const auto result =
+      run_program({"perf", "all_reduce", "-b", "8",  "-b",      "16", "--maxbytes", "4",  "-e",  "16", "-n",
+                   "5",    "--iters",    "1",  "-d", "int8",    "-d", "double",     "-o", "max", "-o", "sum",
+                   "-c",   "0",          "-c", "1",  "--ranks", "3",  "--ranks",    "2"});
   EXPECT_EQ(result.exit_status, 0) << result.errors;
   const auto rows = rows_of(result.output);
   ASSERT_EQ(rows.size(), 1u);
@@ -202,7 +217,8 @@ TEST(WeftPerf, OfAFlagThatStandsTwiceTheLastCounts) {
 }
 
 TEST(WeftConform, TakesTheLastOfAFlagButEveryVariableAndOnePlugin) {
-  const auto list = run_program({"conform", "--list", "--filter", "nothing*", "--filter", "process_peer_killed"});
+  const auto list =
+      run_program({"conform", "--list", "--filter", "nothing*", "--filter", "process_peer_killed"});
   EXPECT_EQ(list.exit_status, 0) << list.errors;
   EXPECT_THAT(list.output, HasSubstr("process_peer_killed"));
   const auto variables = run_program({"conform", "x.so", "--env", "A=1", "--env", "wrong", "--env", "B=2"});
