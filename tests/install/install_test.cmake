@@ -40,13 +40,17 @@ if(SANITIZE)
   set(flags "-DCMAKE_CXX_FLAGS=-fsanitize=${SANITIZE}")
 endif()
 run(${CMAKE_COMMAND} -S "${SOURCE}/tests/install/outside" -B "${WORK}/build" -DCMAKE_PREFIX_PATH=${prefix}
-    "-DCMAKE_CXX_COMPILER=${CXX}" -DCMAKE_BUILD_TYPE=${CONFIG} "-DEXAMPLE=${SOURCE}/examples/send_message.cc"
+    "-DCMAKE_CXX_COMPILER=${CXX}" -DCMAKE_BUILD_TYPE=${CONFIG} "-DEXAMPLES=${SOURCE}/examples"
     "-DHEADERS=${prefix}/include" ${flags})
 run(${CMAKE_COMMAND} --build "${WORK}/build")
 set(ENV{WEFT_IF} "=lo")
 run("${WORK}/build/send_message")
 if(NOT output MATCHES "lo 127\\.0\\.0\\.1\n" OR NOT output MATCHES "31 bytes over [1-9][0-9]* paths: over, under")
   message(FATAL_ERROR "the outside program said something else")
+endif()
+run("${WORK}/build/all_reduce")
+if(NOT output MATCHES "rank 0 of 1: the sum is 1\\.5")
+  message(FATAL_ERROR "the program of the README said something else")
 endif()
 run("${WORK}/build/all_libraries")
 run("${prefix}/bin/weft" --version)
