@@ -75,6 +75,33 @@ TEST(Weft, SaysItsVersion) {
   EXPECT_THAT(result.output, ContainsRegex("^weft [0-9]+\\.[0-9]+\\.[0-9]+ commit=[0-9a-z]+"));
 }
 
+TEST(Weft, WithoutASubcommandShowsWhatThereIs) {
+  const auto top = run_program({});
+  EXPECT_EQ(top.exit_status, 2);
+  for (const char* name : {"perf", "demo", "conform"}) EXPECT_THAT(top.errors, HasSubstr(name));
+  const auto perf = run_program({"perf"});
+  EXPECT_EQ(perf.exit_status, 2);
+  for (const char* name : {"weft perf", "all_reduce", "all_to_all", "sendrecv", "pingpong"})
+    EXPECT_THAT(perf.errors, HasSubstr(name));
+  EXPECT_EQ(run_program({"perf", "--help"}).exit_status, 0);
+}
+
+TEST(Weft, KnowsWhichSubcommandWasMeant) {
+  const auto words_of = [](const Words& words) {
+    const auto result = run_program(words);
+    EXPECT_EQ(result.exit_status, 2) << testing::PrintToString(words);
+    return result.errors;
+  };
+  EXPECT_THAT(words_of({"perf", "alreduce", "--ranks", "2"}), HasSubstr("did you mean all_reduce?"));
+  EXPECT_THAT(words_of({"perf", "all_reduce_perf"}), HasSubstr("did you mean all_reduce?"));
+  EXPECT_THAT(words_of({"perf", "alltoall"}), HasSubstr("did you mean all_to_all?"));
+  EXPECT_THAT(words_of({"perf", "ping-pong"}), HasSubstr("did you mean pingpong?"));
+  EXPECT_THAT(words_of({"pref", "all_reduce"}), HasSubstr("did you mean perf?"));
+  const std::string broadcast = words_of({"perf", "broadcast"});
+  EXPECT_THAT(broadcast, testing::Not(HasSubstr("did you mean")));
+  EXPECT_THAT(broadcast, HasSubstr("all_reduce, all_to_all, sendrecv, pingpong"));
+}
+
 TEST(WeftPerf, AllReduceBetweenFourRanksIsRightAndHasThirteenColumns) {
   const auto result =
       run_program({"perf", "all_reduce", "--ranks", "4", "-b", "4", "-e", "1M", "-f", "8", "-n", "2"});
@@ -116,9 +143,9 @@ TEST(WeftPerf, AllToAllAndSendrecvShowNotAvailableInPlace) {
 TEST(WeftPerf, EveryOperationGivesSendrecvARowAndAllToAllOne) {
   const auto ops_of = [](const char* collective) {
     Words ops;
-    for (const Words& row : rows_of(run_program({"perf", collective, "--ranks", "2", "-b", "64", "-e", "64", "-n",
-                                                 "1", "-o", "all"})
-                                        .output))
+    for (const Words& row : rows_of(
+             run_program({"perf", collective, "--ranks", "2", "-b", "64", "-e", "64", "-n", "1", "-o", "all"})
+                 .output))
       ops.push_back(row.at(3));
     return ops;
   };
