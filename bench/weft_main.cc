@@ -6,6 +6,7 @@
 #include "bench/demo/demo_command.h"
 #include "bench/exit_status.h"
 #include "bench/perf/perf_command.h"
+#include "bench/sim/sim_command.h"
 #include "bench/subcommand_choice.h"
 #include "bench/version.h"
 
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   weft::bench::add_perf_command(app, {argv, argv + argc}, exit_code);
   weft::bench::add_demo_command(app, exit_code);
   weft::bench::add_conform_command(app, exit_code);
+  weft::bench::add_sim_command(app, exit_code);
   if (const auto refused = weft::bench::refuse_unclear_subcommand(app, argc, argv)) return *refused;
   try {
     app.parse(argc, argv);

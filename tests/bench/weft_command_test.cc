@@ -254,6 +254,18 @@ TEST(WeftConform, TakesTheLastOfAFlagButEveryVariableAndOnePlugin) {
   EXPECT_EQ(run_program({"conform", "a.so", "b.so"}).exit_status, 2);
 }
 
+TEST(WeftSim, RunsASeedAScenarioAndNothingElse) {
+  const auto seed = run_program({"sim", "--seed", "7"});
+  EXPECT_EQ(seed.exit_status, 0) << seed.errors;
+  EXPECT_EQ(rows_of(seed.output).size(), 1u) << seed.output;
+  EXPECT_EQ(rows_of(run_program({"sim", "--seed", "7", "--count", "2"}).output).size(), 3u);
+  EXPECT_EQ(run_program({"sim", "--scenario", "plane_cut"}).exit_status, 0);
+  EXPECT_THAT(run_program({"sim", "--list"}).output, HasSubstr("every_plane_cut"));
+  const auto refused = run_program({"sim", "--scenario", "nonsense"});
+  EXPECT_EQ(refused.exit_status, 2);
+  EXPECT_THAT(refused.errors, HasSubstr("plane_cut"));
+}
+
 // Long enough to be ended by the test.
 const Words kLongRun{"perf", "all_reduce", "--ranks", "3", "-b", "4M", "-e", "4M", "-n", "1000000"};
 
