@@ -70,7 +70,7 @@ class FabricConnector final : public Connector {
  public:
   FabricConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes)
       : fabric_(std::move(fabric)), planes_(std::move(planes)), began_(engine::steady_now()) {
-    const PathPlan plan = plan_paths(fabric_->config(), planes_.size());
+    const PathPlan plan = plan_paths(fabric_->config(), planes_.size(), stays_within_host());
     planes_.resize(plan.planes);
     for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), plan.per_plane, plane);
     dialing_.secret = fabric_->secret();
@@ -101,6 +101,11 @@ class FabricConnector final : public Connector {
   }
 
  private:
+  bool stays_within_host() const {
+    return std::all_of(planes_.begin(), planes_.end(), [this](const tcp::PathRoute& plane) {
+      return tcp::is_address_of_host(plane.remote.address, fabric_->host_addresses());
+    });
+  }
   std::size_t first_path_of(std::size_t plane) const { return plane * (routes_.size() / planes_.size()); }
 
   Status try_first_path(multipath::TimePoint now) {

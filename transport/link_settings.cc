@@ -8,6 +8,9 @@
 namespace weft {
 namespace {
 
+// Enough for a network that spreads connections over several ways (ECMP), few enough to keep alive.
+constexpr int kPathsPerPlane = 4;
+
 std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t planes) {
   std::vector<multipath::PlaneId> dealt;
   std::size_t per_plane = std::max<std::size_t>(1, paths / std::max<std::size_t>(1, planes));
@@ -17,12 +20,13 @@ std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t plane
 
 }  // namespace
 
-PathPlan plan_paths(const Config& config, std::size_t usable_planes) {
+PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool within_host) {
   PathPlan plan;
   const auto max_paths = static_cast<std::size_t>(config.max_paths);
   plan.planes = std::min(usable_planes, max_paths);
-  if (plan.planes > 0)
-    plan.per_plane = std::min(static_cast<std::size_t>(config.paths_per_plane), max_paths / plan.planes);
+  const int automatic = within_host ? 1 : kPathsPerPlane;
+  const int wanted = config.paths_per_plane == 0 ? automatic : config.paths_per_plane;
+  if (plan.planes > 0) plan.per_plane = std::min(static_cast<std::size_t>(wanted), max_paths / plan.planes);
   return plan;
 }
 

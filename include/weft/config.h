@@ -26,8 +26,9 @@ struct Config {
   std::string interfaces;
   // WEFT_FAMILY: 0 both, 4 or 6. NCCL_SOCKET_FAMILY (AF_INET, AF_INET6) where it is unset.
   int address_family = 0;
-  // Connections per interface pair. WEFT_PATHS_PER_PLANE, 1..16.
-  int paths_per_plane = 4;
+  // Connections per interface pair. 0: 4, but 1 to a peer on the same host, where no network has several ways
+  // and more sockets only cost. WEFT_PATHS_PER_PLANE, auto or 1..16.
+  int paths_per_plane = 0;
   // Limit on all paths of one connection. WEFT_MAX_PATHS, 1..64.
   int max_paths = 16;
   // Largest piece of a message that one path carries. WEFT_CHUNK_BYTES, a power of two, 16 KiB..16 MiB.

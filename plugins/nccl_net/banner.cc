@@ -16,10 +16,12 @@ std::string banner(int abi_version, const Config& config, const std::vector<Devi
     text << separator << plane.name << ' ' << plane.address << " (" << plane.speed_mbps << " Mb/s)";
     separator = ", ";
   }
-  text << "; " << config.paths_per_plane << " paths per pair of interfaces, at most " << config.max_paths
-       << " a connection; at most " << nccl::kMaxRequests << " requests x " << kMaxGroupedReceives
-       << " receives a connection; a peer silent for " << config.peer_timeout.count()
-       << " ms is lost; host memory over TCP; shared secret " << (config.secret.empty() ? "off" : "on");
+  text << "; " << (config.paths_per_plane == 0 ? "4" : std::to_string(config.paths_per_plane))
+       << " paths per pair of interfaces" << (config.paths_per_plane == 0 ? " (1 within a host)" : "")
+       << ", at most " << config.max_paths << " a connection; at most " << nccl::kMaxRequests
+       << " requests x " << kMaxGroupedReceives << " receives a connection; a peer silent for "
+       << config.peer_timeout.count() << " ms is lost; host memory over TCP; shared secret "
+       << (config.secret.empty() ? "off" : "on");
   if (!config.stats_file.empty()) text << "; counters in " << config.stats_file;
   return text.str();
 }

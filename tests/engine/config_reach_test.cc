@@ -87,7 +87,7 @@ TEST(ConfigReaches, TheNumberOfPaths) {
     Config config;
     config.paths_per_plane = per_plane;
     config.max_paths = most;
-    const PathPlan plan = plan_paths(config, planes);
+    const PathPlan plan = plan_paths(config, planes, false);
     return std::pair(plan.planes, plan.per_plane);
   };
   EXPECT_EQ(paths(3, 7, 1), std::pair(std::size_t{1}, std::size_t{3}));
@@ -95,6 +95,11 @@ TEST(ConfigReaches, TheNumberOfPaths) {
   EXPECT_EQ(paths(3, 7, 3), std::pair(std::size_t{3}, std::size_t{2}));
   EXPECT_EQ(paths(3, 7, 9), std::pair(std::size_t{7}, std::size_t{1}));
   EXPECT_EQ(paths(3, 7, 0).first, 0u);
+  EXPECT_EQ(paths(0, 16, 2), std::pair(std::size_t{2}, std::size_t{4}));
+  EXPECT_EQ(plan_paths(Config(), 1, true).per_plane, 1u);
+  Config three;
+  three.paths_per_plane = 3;
+  EXPECT_EQ(plan_paths(three, 1, true).per_plane, 3u);
 }
 
 TEST(ConfigReaches, AConnectionsPaths) {

@@ -10,6 +10,7 @@ Config config() {
   Config config;
   config.interfaces = "=lo";
   config.address_family = 4;
+  config.paths_per_plane = 4;
   config.chunk_bytes = 64 * 1024;
   config.peer_timeout = std::chrono::seconds(30);
   return config;

@@ -45,6 +45,11 @@ bool read_int(const std::string& text, int* field) {
   return true;
 }
 
+bool read_paths(const std::string& text, int* field) {
+  *field = 0;
+  return text == "auto" || (read_int(text, field) && *field != 0);
+}
+
 bool read_milliseconds(const std::string& text, milliseconds* field) {
   const auto value = whole_number(text);
   if (!value || *value > INT32_MAX) return false;
@@ -100,10 +105,10 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_int(text, &c.address_family); },
      [](const Config& c) { return c.address_family == 0 || c.address_family == 4 || c.address_family == 6; },
      [](const Config& c) { return std::to_string(c.address_family); }},
-    {"WEFT_PATHS_PER_PLANE", "1 to 16",
-     [](const std::string& text, Config& c) { return read_int(text, &c.paths_per_plane); },
-     [](const Config& c) { return between(c.paths_per_plane, 1, 16); },
-     [](const Config& c) { return std::to_string(c.paths_per_plane); }},
+    {"WEFT_PATHS_PER_PLANE", "auto or 1 to 16",
+     [](const std::string& text, Config& c) { return read_paths(text, &c.paths_per_plane); },
+     [](const Config& c) { return between(c.paths_per_plane, 0, 16); },
+     [](const Config& c) { return c.paths_per_plane == 0 ? "auto" : std::to_string(c.paths_per_plane); }},
     {"WEFT_MAX_PATHS", "1 to 64",
      [](const std::string& text, Config& c) { return read_int(text, &c.max_paths); },
      [](const Config& c) { return between(c.max_paths, 1, 64); },

@@ -126,16 +126,22 @@ std::string explain_no_pair(std::span<const NetworkAddress> local, std::span<con
          ". " + advice;
 }
 
+bool is_address_of_host(const IpAddress& address, std::span<const InterfaceAddress> host) {
+  return address.is_loopback() || std::any_of(host.begin(), host.end(), [&](const InterfaceAddress& entry) {
+           return entry.has_address && entry.address.same_address(address);
+         });
+}
+
 bool should_bind_to_device(const InterfaceAddress& local, const IpAddress& remote,
                            std::span<const InterfaceAddress> host) {
   if (local.is_loopback || local.address.is_loopback() || remote.is_loopback()) return false;
   if (!local.address.shares_prefix(remote, local.prefix_length)) return false;
   // The scope of such an address names the device already.
   if (remote.family == Family::kIpv6 && remote.is_link_local()) return false;
+  if (is_address_of_host(remote, host)) return false;
   bool other_in_subnet = false;
   for (const InterfaceAddress& entry : host) {
     if (!entry.has_address) continue;
-    if (entry.address.same_address(remote)) return false;
     // One that is down counts: it may come up while the connection lives.
     other_in_subnet |= entry.name != local.name && entry.address.shares_prefix(remote, entry.prefix_length);
   }

@@ -46,9 +46,12 @@ std::vector<AddressPair> pair_addresses(std::span<const NetworkAddress> local,
 // and which variables to set.
 std::string explain_no_pair(std::span<const NetworkAddress> local, std::span<const NetworkAddress> remote);
 
+// Whether a connection to `address` stays on this machine. `host` is everything it has (list_interfaces()).
+bool is_address_of_host(const IpAddress& address, std::span<const InterfaceAddress> host);
+
 // Whether a socket from `local` to `remote` should be bound to local's device (SO_BINDTODEVICE) on top of its
 // address. With two interfaces in one subnet the kernel's routes send everything through the first, whatever
-// the source address says. `host` is everything this machine has (list_interfaces()). Never towards an
+// the source address says. Never towards an
 // address of this machine itself, which is reached through loopback only; never beyond the subnet, where the
 // device may have no route.
 bool should_bind_to_device(const InterfaceAddress& local, const IpAddress& remote,
