@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "transport/engine/interface_filter.h"
 #include "transport/engine/service_thread.h"
@@ -99,7 +100,16 @@ Fabric::~Fabric() {
   stop();
 }
 
+// Destroying a thread that runs, or a condition that one waits for, ends in std::terminate() or in waiting
+// for ever, and in a forked child neither will ever come to its end.
+void Fabric::forget_threads() {
+  std::construct_at(&housekeeper_);
+  std::construct_at(&wake_);
+  (void)statistics_writer_.release();
+}
+
 void Fabric::stop() {
+  if (!birthplace_.is_here()) return forget_threads();
   {
     std::unique_lock lock(mutex_);
     if (stopping_) return;
@@ -167,6 +177,7 @@ std::uint64_t Fabric::open_listener() {
 }
 
 void Fabric::close_listener(std::uint64_t listener) {
+  if (!birthplace_.is_here()) return;
   std::deque<std::shared_ptr<TcpLink>> orphans;
   {
     std::lock_guard lock(mutex_);
@@ -216,6 +227,7 @@ std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool con
 }
 
 void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
+  if (!birthplace_.is_here()) return;
   ConnectionStatistics last = link->link.statistics();
   link->link.begin_close();
   std::lock_guard lock(mutex_);

@@ -19,6 +19,7 @@
 #include "transport/engine/log.h"
 #include "transport/engine/statistics.h"
 #include "transport/engine/statistics_file.h"
+#include "transport/process/own_descriptor.h"
 #include "transport/tcp/acceptor.h"
 #include "transport/tcp/link_backend.h"
 #include "weft/context.h"
@@ -54,7 +55,9 @@ class Fabric final : public tcp::AcceptVisitor {
  public:
   static Result<std::shared_ptr<Fabric>> create(const Config& config, LogSink log);
   ~Fabric() override;
-  // Ends housekeeping, after links that are being closed have told their peers, or a second.
+  // Ends housekeeping, after links that are being closed have told their peers, or a second. In a forked
+  // child this and every other way to end something do nothing: threads, locks and connections are the
+  // parent's.
   void stop();
 
   const Config& config() const { return config_; }
@@ -89,6 +92,9 @@ class Fabric final : public tcp::AcceptVisitor {
   Verdict judge(const tcp::Hello& hello) override;
   void welcome(const tcp::Hello& hello, const std::string& device, tcp::Socket socket) override;
 
+  void forget_threads();
+
+  const process::Birthplace birthplace_;
   const Config config_;
   const std::shared_ptr<const engine::Log> log_;
   std::shared_ptr<const tcp::HandshakeSecret> secret_;

@@ -55,6 +55,9 @@ class Context {
   // Chooses interfaces and starts the housekeeping thread. `log` may be empty.
   static Result<std::unique_ptr<Context>> create(const Config& config, LogSink log);
   // Every Connection, Listener and Connector must be gone before. Joins the housekeeping thread.
+  //
+  // fork(): the child has no part in any of them. Its copies of their sockets are closed at once; it may
+  // destroy the objects, which does nothing, or make a Context of its own, but must not use them.
   virtual ~Context() = default;
 
   virtual const Config& config() const = 0;

@@ -1,14 +1,11 @@
 // A peer process that dies in the midst of a transfer (SIGKILL): what is pending at the survivor fails, and
-// the error says where and what to look at.
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
+// the error says where and what to look at. Also where the dead process has left a child behind that it had
+// forked, as a training script's data loaders are.
 #include <memory>
+#include <string>
 #include <vector>
 
-#include "tests/engine/loopback.h"
+#include "tests/engine/peer_process.h"
 
 namespace weft::loopback {
 namespace {
@@ -21,110 +18,38 @@ Config impatient() {
   return config;
 }
 
-constexpr std::size_t kBytes = 16 << 20;
+constexpr std::size_t kMessageBytes = 16 << 20;
 
-// Sends and receives until it is killed.
-[[noreturn]] void transfer_for_ever(Connection& connection) {
-  Bytes out(kBytes), in(kBytes);
-  std::array<RequestId, 8> requests{};
-  while (true) {
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      if (requests[i] == RequestId::kNone) {
-        requests[i] = i % 2 ? connection.post_send(out.data(), kBytes, 1)
-                            : connection.post_receive(in.data(), kBytes, 1);
-      } else if (connection.test(requests[i]).done) {
-        requests[i] = RequestId::kNone;
-      }
-    }
-  }
-}
+struct Victim {
+  bool listens;
+  bool leaves_a_child;
+};
 
-bool write_all(int fd, const Address& address) {
-  return write(fd, address.bytes.data(), address.bytes.size()) == static_cast<ssize_t>(address.bytes.size());
-}
-bool read_all(int fd, Address& address) {
-  return read(fd, address.bytes.data(), address.bytes.size()) == static_cast<ssize_t>(address.bytes.size());
-}
-
-// The victim: no thread of a Context exists yet when it is forked.
-[[noreturn]] void be_the_victim(bool listens, int in, int out) {
-  auto context = make_context(impatient());
-  std::unique_ptr<Connection> connection;
-  if (context && listens) {
-    auto listener = listen(*context);
-    if (listener && write_all(out, listener->address())) connection = accept_one(*listener);
-    if (connection) transfer_for_ever(*connection);
-  } else if (context) {
-    Address address;
-    if (!read_all(in, address)) _exit(1);
-    auto connector = context->connect(address);
-    if (!connector) _exit(1);
-    auto polled = poll_until_settled(**connector);
-    if (polled && *polled) transfer_for_ever(**polled);
-  }
-  _exit(1);
-}
-
-class KilledPeer : public testing::TestWithParam<bool> {};
+class KilledPeer : public testing::TestWithParam<Victim> {};
 
 TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
-  const bool victim_listens = GetParam();
-  int to_victim[2], from_victim[2];
-  ASSERT_EQ(pipe(to_victim), 0);
-  ASSERT_EQ(pipe(from_victim), 0);
-  const pid_t victim = fork();
-  ASSERT_GE(victim, 0);
-  if (victim == 0) be_the_victim(victim_listens, to_victim[0], from_victim[1]);
-
+  PeerProcess victim(PeerOptions{.listens = GetParam().listens,
+                                 .leaves_a_child = GetParam().leaves_a_child,
+                                 .message_bytes = kMessageBytes,
+                                 .config = impatient()});
   LogBook log;
   auto context = make_context(impatient(), &log);
   ASSERT_TRUE(context);
-  std::unique_ptr<Connection> connection;
-  std::unique_ptr<Listener> listener;
-  if (victim_listens) {
-    Address address;
-    ASSERT_TRUE(read_all(from_victim[0], address));
-    auto connector = context->connect(address);
-    ASSERT_TRUE(connector) << connector.status().message();
-    auto polled = poll_until_settled(**connector);
-    ASSERT_TRUE(polled) << polled.status().message();
-    connection = std::move(*polled);
-  } else {
-    listener = listen(*context);
-    ASSERT_TRUE(listener);
-    ASSERT_TRUE(write_all(to_victim[1], listener->address()));
-    connection = accept_one(*listener);
-  }
-  ASSERT_TRUE(connection);
+  auto connected = victim.connect(*context);
+  ASSERT_TRUE(connected);
 
-  Bytes out(kBytes), in(kBytes);
-  std::vector<RequestId> sends(8), receives(8);
-  const auto keep_going = [&] {
-    for (RequestId& send : sends)
-      if (send == RequestId::kNone || connection->test(send).done)
-        send = connection->post_send(out.data(), kBytes, 1);
-    for (RequestId& receive : receives)
-      if (receive == RequestId::kNone || connection->test(receive).done)
-        receive = connection->post_receive(in.data(), kBytes, 1);
-  };
-  ASSERT_TRUE(repeat_until([&] {
-    keep_going();
-    return totals(*connection).received_bytes > 2 * kBytes + kBytes / 2;
-  }));
+  Transfers transfers(std::move(connected), kMessageBytes);
+  Connection* connection = &transfers.connection();
+  transfers.receive(2 * kMessageBytes + kMessageBytes / 2);
   ASSERT_TRUE(connection->error().is_ok()) << connection->error().message();
   // It must not post more between our last look and its end: it is stopped, eight are posted each way, and of
   // these no more can go through than the four that it has posted.
-  int status = 0;
-  ASSERT_EQ(kill(victim, SIGSTOP), 0);
-  ASSERT_EQ(waitpid(victim, &status, WUNTRACED), victim);
-  ASSERT_TRUE(WIFSTOPPED(status));
-  keep_going();
-  ASSERT_EQ(kill(victim, SIGKILL), 0);
-  ASSERT_EQ(waitpid(victim, &status, 0), victim);
-  ASSERT_TRUE(WIFSIGNALED(status)) << "it had ended by itself";
+  ASSERT_TRUE(victim.stop());
+  transfers.keep_going();
+  ASSERT_TRUE(victim.kill()) << "it had ended by itself";
 
   int lost = 0;
-  for (const auto& requests : {sends, receives}) {
+  for (const auto& requests : {transfers.sends(), transfers.receives()}) {
     for (RequestId request : requests) {
       const Completion completion = wait(*connection, request);
       ASSERT_TRUE(completion.done);
@@ -142,14 +67,19 @@ TEST_P(KilledPeer, FailsAllPendingRequestsWithAnErrorThatSaysWhere) {
     EXPECT_THAT(error.message(), HasSubstr(words));
   EXPECT_THAT(log.text(), HasSubstr("WEFT_TIMEOUT_MS"));
 
-  const RequestId late = connection->post_send(out.data(), 1, 1);
+  Bytes byte(1);
+  const RequestId late = connection->post_send(byte.data(), 1, 1);
   ASSERT_NE(late, RequestId::kNone);
   EXPECT_EQ(wait(*connection, late).status, StatusCode::kPeerLost);
-  for (int fd : {to_victim[0], to_victim[1], from_victim[0], from_victim[1]}) close(fd);
 }
 
-INSTANTIATE_TEST_SUITE_P(, KilledPeer, testing::Bool(),
-                         [](const auto& side) { return side.param ? "ThatListened" : "ThatConnected"; });
+INSTANTIATE_TEST_SUITE_P(, KilledPeer,
+                         testing::Values(Victim{true, false}, Victim{false, false}, Victim{true, true},
+                                         Victim{false, true}),
+                         [](const auto& victim) {
+                           return std::string(victim.param.listens ? "ThatListened" : "ThatConnected") +
+                                  (victim.param.leaves_a_child ? "AndLeftAChild" : "");
+                         });
 
 }  // namespace
 }  // namespace weft::loopback

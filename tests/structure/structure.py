@@ -23,7 +23,7 @@ MAY_INCLUDE = (
     ("transport/sim/", ("transport/multipath/", "weft/")),
     ("transport/engine/", ("transport/multipath/", "weft/")),
     ("transport/bootstrap/", ("weft/",)),
-    ("transport/tcp/", ("transport/engine/", "transport/multipath/", "weft/")),
+    ("transport/tcp/", ("transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
     # context and fabric, where backends are made and handed to the engine.
     ("transport/", ("transport/", "weft/")),
     ("compression/", ("weft/",)),

@@ -176,6 +176,16 @@ std::string Link::describe_path(PathId path) const {
 }
 
 Status Link::failure() const {
+  if (endpoint_.peer_is_mute()) {
+    return Status(
+        StatusCode::kPeerLost,
+        fmt::format(
+            "peer {} is lost: its host acknowledges what is sent, but its process has said nothing for "
+            "{:.0f} ms ({} x WEFT_TIMEOUT_MS); {}. Is the process stopped, or has it died and left behind "
+            "another that holds its connections?",
+            backend_->peer_name(), multipath::kStoppedPeerPatience * milliseconds(peer_timeout_),
+            multipath::kStoppedPeerPatience, describe_path(static_cast<PathId>(0))));
+  }
   std::string message =
       fmt::format("peer {} is lost: none of {} paths worked for {:.0f} ms (WEFT_TIMEOUT_MS).",
                   backend_->peer_name(), endpoint_.paths().size(), milliseconds(peer_timeout_));

@@ -46,6 +46,12 @@ struct EndpointConfig {
   Duration window_slack = std::chrono::milliseconds(8);
 };
 
+// A process that is stopped, in a debugger or short of memory, is waited for while its host acknowledges what
+// is sent, but not for ever: of one that died its host may go on acknowledging too, where somebody else holds
+// its connections. This many times peer_timeout, by default 36 s; NCCL's own transport over InfiniBand waits
+// about as long.
+inline constexpr int kStoppedPeerPatience = 20;
+
 // A frame to put on a path. `payload` points to header.length bytes of the caller's send buffer.
 struct Transmission {
   PathId path{};
@@ -103,6 +109,8 @@ class Endpoint {
   // The path works although no frame has come: a large chunk crawls over a slow path, or the peer's process
   // is slow.
   void path_progressed(PathId path, TimePoint now);
+  // Bytes came that the peer's process must have sent, though no frame is whole yet.
+  void peer_spoke(TimePoint now) { peer_spoke_ = now; }
   // Sends a probe now, for its bytes' sake: the backend wants to see whether they get through.
   void request_probe(PathId path) {
     paths_[index(path)].probe_due = true;
@@ -150,6 +158,8 @@ class Endpoint {
   // What `path` can be expected to carry in `time`, its plane's other paths being busy too. 0: unknown.
   std::uint64_t bytes_drained_in(Duration time, PathId path) const;
   bool failed() const { return ended_ && ending_ == Ending::kFailed; }
+  // It failed although the paths work: the peer's process has said nothing for kStoppedPeerPatience timeouts.
+  bool peer_is_mute() const { return peer_is_mute_; }
   bool peer_closed() const { return ended_ && ending_ == Ending::kPeerClosed; }
   Duration silence(TimePoint now) const { return now - heard_any_; }
   std::uint64_t stalls() const { return stalls_; }
@@ -266,7 +276,9 @@ class Endpoint {
   std::uint64_t doubtful_mask_ = 0;
   TimePoint last_repeat_{};
   std::uint64_t credits_sent_at_last_repeat_ = 0;
-  TimePoint heard_any_{};
+  TimePoint heard_any_{};   // from the peer's process, or from its host on its behalf
+  TimePoint peer_spoke_{};  // from its process
+  bool peer_is_mute_ = false;
   TimePoint last_tick_{};
   TimePoint blind_until_{};         // before this nobody looked: silence until then proves nothing
   bool closing_ = false;            // close() was called

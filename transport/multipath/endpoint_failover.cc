@@ -58,7 +58,7 @@ bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now)
   path.last_attempt = std::max(path.last_attempt, number(incarnation));
   // A connection is no sign of life by itself: attempts can reach this end, one after another, over a fabric
   // that carries nothing back. The first one is the beginning of time.
-  if (heard_any_ == TimePoint{}) heard_any_ = now;
+  if (heard_any_ == TimePoint{}) heard_any_ = peer_spoke_ = now;
   for (std::size_t i = 0; i < paths_.size(); ++i) {
     if (!paths_[i].down.to_tell || planted(Bug::kNeverRepeatsPathDown)) continue;
     paths_[i].down.to_send |= mask_of(id);
@@ -474,6 +474,8 @@ void Endpoint::tick(TimePoint now) {
   // Not again too soon: a process whose every tick is late must still come to a judgement.
   bool paused = now - last_tick_ > std::max(config_.path_timeout / 4, kLongPause);
   if (paused && now - blind_until_ > config_.peer_timeout / 2) blind_until_ = now;
+  // Nor can the peer be expected to have spoken to a process that was stopped, perhaps together with it.
+  if (now - last_tick_ > config_.peer_timeout / 2) heard_any_ = peer_spoke_ = now;
   last_tick_ = now;
   for (std::size_t i = 0; i < paths_.size(); ++i) tick_path(static_cast<PathId>(i), now);
   control_mask_ |= feedback_mask_ | lazy_feedback_mask_;
@@ -481,7 +483,10 @@ void Endpoint::tick(TimePoint now) {
   heartbeat_when_idle(now);
   if (pending_requests_ == 0) return;
   if (!pending_since_) pending_since_ = now;
-  if (now - std::max(heard_any_, *pending_since_) > config_.peer_timeout) begin_end(Ending::kFailed);
+  peer_is_mute_ = now - std::max(peer_spoke_, *pending_since_) > kStoppedPeerPatience * config_.peer_timeout;
+  if (peer_is_mute_ || now - std::max(heard_any_, *pending_since_) > config_.peer_timeout) {
+    begin_end(Ending::kFailed);
+  }
 }
 
 }  // namespace weft::multipath

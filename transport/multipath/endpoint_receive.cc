@@ -136,6 +136,7 @@ void Endpoint::note_life(Path& path, TimePoint now) {
 
 const char* Endpoint::apply_feedback(Path& path, const FrameHeader& header, TimePoint now) {
   note_life(path, now);
+  peer_spoke_ = now;
   // While the fate of older frames is open the sending counters are not this incarnation's, and nothing was
   // sent on it.
   if (!path.unresolved && path.sending_incarnation == path.incarnation) {

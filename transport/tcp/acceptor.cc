@@ -19,7 +19,7 @@ Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddr
   std::unique_ptr<Acceptor> acceptor(new Acceptor());
   acceptor->secret_ = std::move(secret);
   acceptor->log_ = std::move(log);
-  acceptor->epoll_ = Socket(epoll_create1(EPOLL_CLOEXEC));
+  acceptor->epoll_ = Socket::epoll();
   for (const InterfaceAddress& interface : interfaces) {
     auto failed = [&](const char* what) {
       return Status(StatusCode::kInternal,
@@ -28,7 +28,7 @@ Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddr
     };
     sockaddr_storage address{};
     socklen_t bytes = interface.address.to_sockaddr(0, &address);
-    Socket socket(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    Socket socket = Socket::stream(address.ss_family);
     if (!socket.is_open()) return failed("socket");
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     if (bind(socket.fd(), generic, bytes) != 0) return failed("bind");
@@ -62,7 +62,7 @@ void Acceptor::let_in(Door& door, multipath::TimePoint now) {
     sockaddr_storage address{};
     socklen_t bytes = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
-    Socket socket(accept4(door.socket.fd(), generic, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Socket socket = Socket::accept(door.socket, generic, &bytes);
     if (!socket.is_open()) return;
     auto guest = std::make_unique<Guest>();
     auto peer = IpAddress::from_sockaddr(generic);

@@ -50,7 +50,7 @@ DialState Dial::start(const PathRoute& route) {
   if (target.is_link_local()) target.scope_id = route.local.index;
   socklen_t local_bytes = route.local.address.to_sockaddr(0, &local);
   socklen_t remote_bytes = target.to_sockaddr(route.remote.port, &remote);
-  socket_ = Socket(socket(remote.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  socket_ = Socket::stream(remote.ss_family);
   if (!socket_.is_open())
     return fail(StatusCode::kInternal, fmt::format("no socket: {}", std::strerror(errno)));
   set_path_options(socket_, std::chrono::seconds(5));

@@ -53,7 +53,7 @@ LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialS
       payload_checksum_(payload_checksum),
       peer_timeout_(peer_timeout),
       log_(std::move(log)),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+      epoll_(Socket::epoll()) {
   if (!epoll_.is_open()) throw std::system_error(errno, std::generic_category(), "epoll_create1");
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     paths_[i].device = routes_[i].local.name;
@@ -279,10 +279,12 @@ void LinkBackend::ask_kernel(PathId path, multipath::Endpoint& endpoint, TimePoi
   PathStream::KernelView view = slot.stream->kernel_view();
   bool moved = slot.marked && view.mark != slot.mark;
   if (moved || view.owes_nothing) endpoint.path_progressed(path, now);
+  if (slot.marked && view.received != slot.received) endpoint.peer_spoke(now);
   if (!moved && view.owes_nothing)
     endpoint.request_probe(path);  // so that the kernel has something to hear about
   slot.marked = true;
   slot.mark = view.mark;
+  slot.received = view.received;
 }
 
 void LinkBackend::abandon_buffers(multipath::Endpoint& endpoint, TimePoint now) {

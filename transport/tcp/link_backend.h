@@ -54,7 +54,8 @@ class LinkBackend final : public engine::Backend {
     std::uint32_t watched_events = 0;  // as the epoll set has it; 0: it is not in the set
     bool attempted = false;            // a dial has ended, well or not
     bool marked = false;
-    std::uint64_t mark = 0;  // PathStream::KernelView::mark when the path became suspicious
+    std::uint64_t mark = 0;      // PathStream::KernelView::mark when the path became suspicious
+    std::uint64_t received = 0;  // KernelView::received then
     std::string device, local_address, peer_address;
   };
 

@@ -284,7 +284,7 @@ PathStream::KernelView PathStream::kernel_view() const {
   socklen_t size = sizeof info;
   if (getsockopt(socket_.fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
   bool silent_window = info.tcpi_probes != 0;  // a closed window is asked about, and nothing answers
-  return {info.tcpi_bytes_acked + info.tcpi_delivered + info.tcpi_bytes_received,
+  return {info.tcpi_bytes_acked + info.tcpi_delivered + info.tcpi_bytes_received, info.tcpi_bytes_received,
           info.tcpi_unacked == 0 && !silent_window};
 }
 

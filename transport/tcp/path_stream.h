@@ -53,7 +53,8 @@ class PathStream {
   int unacknowledged_bytes() const;
   // What the kernel knows of the connection.
   struct KernelView {
-    std::uint64_t mark = 0;  // changes when data moves: bytes and segments acknowledged, bytes received
+    std::uint64_t mark = 0;      // changes when data moves: bytes and segments acknowledged, bytes received
+    std::uint64_t received = 0;  // bytes, read or not: the peer's process has sent them
     bool owes_nothing =
         false;  // the peer's kernel has acknowledged all: only its process can be what is slow
   };

@@ -2,19 +2,28 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <unistd.h>
+#include <sys/epoll.h>
 
 namespace weft::tcp {
 
-void Socket::close() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
+Socket Socket::stream(int address_family) {
+  return Socket(process::OwnDescriptor::from(
+      [&] { return ::socket(address_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }));
+}
+
+Socket Socket::accept(const Socket& listening, sockaddr* from, socklen_t* from_bytes) {
+  return Socket(process::OwnDescriptor::from(
+      [&] { return accept4(listening.fd(), from, from_bytes, SOCK_NONBLOCK | SOCK_CLOEXEC); }));
+}
+
+Socket Socket::epoll() {
+  return Socket(process::OwnDescriptor::from([] { return epoll_create1(EPOLL_CLOEXEC); }));
 }
 
 void Socket::reset() {
-  if (fd_ < 0) return;
+  if (!descriptor_.is_ours()) return;
   linger none{1, 0};
-  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  setsockopt(fd(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   close();
 }
 

@@ -1,37 +1,34 @@
-// A socket that closes itself, and the options that every path's socket gets.
+// A socket that closes itself and that no forked child keeps open, and the options that every path's socket
+// gets.
 #pragma once
 
 #include <sys/socket.h>
 
 #include <chrono>
-#include <utility>
+
+#include "transport/process/own_descriptor.h"
 
 namespace weft::tcp {
 
 class Socket {
  public:
   Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&& other) noexcept {
-    if (this != &other) {
-      close();
-      fd_ = std::exchange(other.fd_, -1);
-    }
-    return *this;
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() { close(); }
+  explicit Socket(int fd) : descriptor_(fd) {}
+  // What these return is not open, and errno says why, where the kernel refuses.
+  static Socket stream(int address_family);  // non-blocking, close on exec
+  static Socket accept(const Socket& listening, sockaddr* from, socklen_t* from_bytes);  // the same
+  static Socket epoll();
 
-  int fd() const { return fd_; }
-  bool is_open() const { return fd_ >= 0; }
-  void close();
+  int fd() const { return descriptor_.number(); }
+  bool is_open() const { return descriptor_.is_open(); }
+  void close() { descriptor_.close(); }
   // Closes so that the peer hears of it at once and the kernel keeps nothing to send: the path is fenced.
   void reset();
 
  private:
-  int fd_ = -1;
+  explicit Socket(process::OwnDescriptor descriptor) : descriptor_(std::move(descriptor)) {}
+
+  process::OwnDescriptor descriptor_;
 };
 
 // No delay for small frames; the kernel gives up on its own when nothing was acknowledged for `timeout`.
