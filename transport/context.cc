@@ -32,6 +32,7 @@ class FabricConnection final : public Connection {
   RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
     return link_->link.post_receive(data, capacity, tag);
   }
+  bool has_receive_room(std::size_t count) const override { return link_->link.has_receive_room(count); }
   Completion test(RequestId request) override { return link_->link.test(request); }
   void progress() override { link_->link.progress(); }
   Status error() const override { return link_->link.error(); }

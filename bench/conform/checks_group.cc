@@ -25,13 +25,14 @@ constexpr size_t kCapacity = 100000;
 class GroupRound {
  public:
   GroupRound(const Connection& connection, std::vector<Part> parts, std::vector<size_t> send_order,
-             uint64_t seed)
+             uint64_t seed, size_t capacity = kCapacity)
       : connection_(connection),
+        capacity_(capacity),
         parts_(std::move(parts)),
         order_(std::move(send_order)),
         seed_(seed),
-        source_(connection.session(), connection.send(), parts_.size(), kCapacity),
-        target_(connection.session(), connection.recv(), parts_.size(), kCapacity),
+        source_(connection.session(), connection.send(), parts_.size(), capacity),
+        target_(connection.session(), connection.recv(), parts_.size(), capacity),
         sends_(parts_.size(), nullptr) {
     for (size_t i = 0; i < parts_.size(); ++i) {
       source_.fill(i, parts_[i].bytes, seed_ + i);
@@ -43,7 +44,7 @@ class GroupRound {
     if (receive_) return false;
     const size_t n = parts_.size();
     std::vector<void*> data(n);
-    std::vector<size_t> bytes(n, kCapacity);
+    std::vector<size_t> bytes(n, capacity_);
     std::vector<int> tags(n);
     std::vector<void*> mhandles(n, target_.mhandle());
     std::vector<void*> phandles(n, nullptr);
@@ -104,10 +105,10 @@ class GroupRound {
     return true;
   }
 
-  bool complete() const {
-    return received_ &&
-           std::all_of(sends_.begin(), sends_.end(), [](void* send) { return send == finished(); });
+  bool is_sent() const {
+    return std::all_of(sends_.begin(), sends_.end(), [](void* send) { return send == finished(); });
   }
+  bool complete() const { return received_ && is_sent(); }
 
   void deregister() {
     source_.deregister();
@@ -119,6 +120,7 @@ class GroupRound {
   NetPlugin& plugin() const { return connection_.session().plugin(); }
 
   const Connection& connection_;
+  const size_t capacity_;
   std::vector<Part> parts_;
   std::vector<size_t> order_;
   uint64_t seed_;
@@ -247,6 +249,59 @@ void groups_in_flight(CheckContext& context) {
   connection.close();
 }
 
+// All parts of a group are sent, and the group is taken if `take`.
+void send_group(const Session& session, GroupRound& round, bool take) {
+  Patience patience = session.patience();
+  while (take ? !round.complete() : !round.is_sent()) {
+    bool moved = round.progress_sends();
+    if (take) moved |= round.progress_receive();
+    if (moved)
+      patience.moved();
+    else
+      patience.wait([] { return "the parts of a grouped receive"; });
+  }
+}
+
+void group_completed_out_of_order(CheckContext& context) {
+  Session session(context);
+  const int n = group_size(session);
+  Connection connection(session);
+  constexpr size_t kBytes = 4096;
+  std::vector<std::unique_ptr<GroupRound>> rounds;
+  const auto add_round = [&](int parts_count) -> GroupRound& {
+    std::vector<Part> parts;
+    for (int i = 0; i < parts_count; ++i) parts.push_back({i, kBytes - 10 * rounds.size() - i});
+    rounds.push_back(
+        std::make_unique<GroupRound>(connection, parts, forward(parts.size()), 100 * rounds.size(), kBytes));
+    return *rounds.back();
+  };
+  // As many as the plugin takes. The first is of another size, so that the rest does not fall into its place.
+  size_t posted = 0;
+  while (posted < nccl::kMaxRequests) {
+    if (rounds.size() == posted) add_round(posted == 0 ? n / 2 : n);
+    if (!rounds[posted]->post_receive()) break;
+    ++posted;
+  }
+  require(posted >= 2, "the plugin does not take two grouped receives at once");
+  send_group(session, *rounds[0], false);
+  send_group(session, *rounds[1], true);
+  if (rounds.size() == posted) add_round(n);
+  // NULL or a request, never an error.
+  bool last_posted = rounds.back()->post_receive();
+  for (size_t i = 0; i < rounds.size(); ++i) {
+    if (i == rounds.size() - 1) {
+      Patience patience = session.patience();
+      while (!last_posted) {
+        last_posted = rounds.back()->post_receive();
+        if (!last_posted) patience.wait([] { return "room for a grouped receive, with none in flight"; });
+      }
+    }
+    send_group(session, *rounds[i], true);
+  }
+  for (auto& round : rounds) round->deregister();
+  connection.close();
+}
+
 }  // namespace
 
 std::vector<Check> group_checks() {
@@ -258,6 +313,9 @@ std::vector<Check> group_checks() {
       {"group_of_every_size", "a group may have any number of buffers up to maxRecvs", group_of_every_size},
       {"group_zero_bytes", "a part of a group may have no bytes", group_zero_bytes},
       {"group_eight_in_flight", "eight groups are in flight; a send belongs to the oldest", groups_in_flight},
+      {"group_completed_out_of_order",
+       "queues that share a connection are tested apart: a group may be taken before an older one",
+       group_completed_out_of_order},
   };
 }
 

@@ -67,7 +67,12 @@ class Connection {
   virtual RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) = 0;
   // Posts a receive of at most `capacity` bytes. The n-th send with a tag meets the n-th receive with it. A
   // send that is larger than its receive fails both with kTruncated, and only them.
+  // kNone when there is no room: receives take their places in a ring of kMaxPendingRequests, so one whose
+  // completion was not taken may hold up its successors though fewer are pending.
   virtual RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) = 0;
+  // Whether as many receives can be posted now, one after the other. For those that must be posted together:
+  // a posted receive cannot be taken back.
+  virtual bool has_receive_room(std::size_t count) const = 0;
   // Moves the whole connection on and says whether `request` is done; if so its id is free again.
   virtual Completion test(RequestId request) = 0;
   // Moves the connection on without asking for a request.

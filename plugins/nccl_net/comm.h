@@ -20,8 +20,8 @@ class Comm {
 
   // Both always write *request: null means "no room now, call again", and is no error.
   nccl::Result isend(const void* data, std::size_t bytes, int tag, void** request);
-  // 1 <= count <= kMaxGroupedReceives. The n-th send with a tag meets the n-th receive with it, which is what
-  // NCCL means by "the slot with that tag in the oldest grouped receive".
+  // 1 <= count <= kMaxGroupedReceives; all are posted, or none. The n-th send with a tag meets the n-th
+  // receive with it, which is what NCCL means by "the slot with that tag in the oldest grouped receive".
   nccl::Result irecv(int count, void* const* data, const std::size_t* capacities, const int* tags,
                      void** request);
   // Always writes *done. `sizes` may be null; otherwise it has room for every message of the request. A

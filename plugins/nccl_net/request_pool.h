@@ -29,8 +29,9 @@ struct Request {
 class RequestPool {
  public:
   static constexpr int kCapacity = nccl::kMaxRequests;
-  static_assert(kCapacity * kMaxGroupedReceives <= kMaxPendingRequests,
-                "a request that the pool grants must find room in the connection");
+  static_assert(
+      kCapacity * kMaxGroupedReceives <= kMaxPendingRequests,
+      "requests that are tested in the order of their posting never wait for room in the connection");
 
   explicit RequestPool(Comm* comm) {
     for (int i = 0; i < kCapacity; ++i) {

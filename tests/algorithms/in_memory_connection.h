@@ -54,6 +54,10 @@ class InMemoryConnection final : public Connection {
   RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
     return post(wire_->receives[end_], {.target = data, .bytes = capacity, .tag = tag});
   }
+  bool has_receive_room(std::size_t count) const override {
+    const std::lock_guard lock(wire_->mutex);
+    return wire_->receives[end_].size() + count <= kMaxPendingRequests;
+  }
 
   Completion test(RequestId request) override {
     if (random_() % 4 != 0) return {};

@@ -85,6 +85,7 @@ const Planted kPlanted[] = {
     {"kSecondInitFails", {"init_communicators_share_plugin"}},
     {"kThreadOutlivesLibrary", {"reload_after_last_communicator"}},
     {"kHalfOpenCrashesFinalize", {"finalize_reclaims_half_open"}},
+    {"kRingOfGroups", {"group_completed_out_of_order"}},
     {"kMissingFunction", {"load_tables_complete"}},
 };
 

@@ -36,6 +36,7 @@ enum class Fault {
   kSecondInitFails,          // init refuses a second communicator
   kThreadOutlivesLibrary,    // a thread runs on after the library was closed
   kHalfOpenCrashesFinalize,  // finalize asserts that nothing is half open
+  kRingOfGroups,             // a group taken before an older one costs the next its place, which is an error
   kMissingFunction,          // iflush is NULL in the table
 };
 

@@ -73,6 +73,13 @@ Link::Request* Link::oldest_receive() {
   return oldest;
 }
 
+// The next group's place, were they taken in turn.
+bool Link::ring_is_full() const {
+  return std::any_of(requests_.begin(), requests_.end(), [this](const Request& request) {
+    return request.used && !request.flush && next_group_ - request.group >= requests_.size();
+  });
+}
+
 // For isend and irecv that cannot post now.
 Result Link::no_request(void** request) const {
   if (!has(Fault::kRequestNotWritten)) *request = nullptr;
@@ -154,10 +161,12 @@ Result Link::irecv(int n, void** data, const size_t* bytes, const int* tags, voi
   }
   Request* taken = free_request();
   if (!taken) return has(Fault::kLimitIsError) ? Result::kInternalError : no_request(request);
+  taken->group = next_group_;
+  if (has(Fault::kRingOfGroups) && ring_is_full()) return Result::kInternalError;
   Frame frame{};
   frame.kind = Frame::kCredit;
   frame.parts = static_cast<uint32_t>(n);
-  frame.group = taken->group = next_group_++;
+  frame.group = next_group_++;
   taken->parts = taken->parts_left = n;
   for (int i = 0; i < n; ++i) {
     taken->data[i] = static_cast<std::byte*>(data[i]);

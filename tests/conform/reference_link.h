@@ -86,6 +86,7 @@ class Link {
 
   Request* free_request();
   Request* oldest_receive();
+  bool ring_is_full() const;
   int slot_for(Credit& credit, int tag) const;
   Result no_request(void** request) const;
   void progress(const Request* tested);

@@ -51,6 +51,9 @@ class FakeConnection final : public Connection {
     if (count(false) >= fake::fabric().free_requests) return RequestId::kNone;
     return add({.sent = nullptr, .data = data, .capacity = capacity, .tag = tag});
   }
+  bool has_receive_room(std::size_t receives) const override {
+    return count(false) + static_cast<int>(receives) <= fake::fabric().free_requests;
+  }
   Completion test(RequestId request) override {
     progress();
     const auto found = pending_.find(request);

@@ -195,6 +195,61 @@ TYPED_TEST(Loopback, GroupedReceivesFillByTag) {
   }
 }
 
+// Queues that share a connection are tested apart, so a younger group may be taken before an older one.
+TYPED_TEST(Loopback, AGroupTestedBeforeAnOlderOneLeavesRoomForAnother) {
+  constexpr int kGroups = 32;
+  std::vector<std::array<int, 8>> buffers(kGroups + 1);
+  const auto post = [&](int group, size_t count) {
+    std::array<int, 8>& buffer = buffers[static_cast<size_t>(group)];
+    std::vector<void*> data;
+    std::vector<int> tags;
+    for (size_t i = 0; i < count; ++i) {
+      data.push_back(&buffer[i]);
+      tags.push_back(static_cast<int>(i));
+    }
+    void* request = reinterpret_cast<void*>(uintptr_t{0x1});
+    EXPECT_EQ(this->net_.irecv(this->recv_, data, std::vector<size_t>(count, sizeof(int)), tags,
+                               this->mhandle(this->recv_, buffer.data(), sizeof buffer), &request),
+              Result::kSuccess);
+    return request;
+  };
+  std::vector<int> said(8 * (kGroups + 1));
+  for (size_t i = 0; i < said.size(); ++i) said[i] = static_cast<int>(i) + 5000;
+  const auto send = [&](int group, size_t count) {
+    std::vector<void*> requests(count, nullptr);
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(this->net_.isend(this->send_, &said[8 * static_cast<size_t>(group) + i], sizeof(int),
+                                 static_cast<int>(i), nullptr, &requests[i]),
+                Result::kSuccess);
+      ASSERT_NE(requests[i], nullptr);
+    }
+    for (void* request : requests) this->wait(request, 1);
+  };
+  std::vector<void*> groups;
+  for (int i = 0; i < kGroups; ++i) {
+    groups.push_back(post(i, i == 0 ? 4 : 8));
+    ASSERT_NE(groups.back(), nullptr) << "group " << i;
+  }
+  send(0, 4);
+  send(1, 8);
+  this->wait(groups[1], 8);
+  void* another = post(kGroups, 8);
+  this->wait(groups[0], 4);
+  if (!another) another = post(kGroups, 8);
+  ASSERT_NE(another, nullptr) << "room for twelve receives";
+  for (int i = 2; i < kGroups; ++i) {
+    send(i, 8);
+    this->wait(groups[static_cast<size_t>(i)], 8);
+  }
+  send(kGroups, 8);
+  this->wait(another, 8);
+  for (size_t group = 0; group <= kGroups; ++group) {
+    for (size_t i = 0; i < (group == 0 ? 4 : 8); ++i) {
+      EXPECT_EQ(buffers[group][i], said[8 * group + i]) << "group " << group << ", slot " << i;
+    }
+  }
+}
+
 TYPED_TEST(Loopback, ClosesWithRequestsInFlight) {
   std::vector<unsigned char> data(1 << 20);
   for (int i = 0; i < 8; ++i) {

@@ -310,6 +310,19 @@ TYPED_TEST(NcclNet, AConnectionWithoutRoomGivesNull) {
   EXPECT_EQ(this->irecv({this->buffer_.data()}, 1, {0}), nullptr);
 }
 
+TYPED_TEST(NcclNet, AGroupIsPostedWholeOrNotAtAll) {
+  this->connect_pair();
+  char* base = this->buffer_.data();
+  fabric().free_requests = 3;
+  EXPECT_EQ(this->irecv({base, base + 8, base + 16, base + 24}, 8, {1, 2, 3, 4}), nullptr);
+  // Had some of them been posted, there would be no room for these.
+  void* request = this->irecv({base, base + 8, base + 16}, 8, {1, 2, 3});
+  ASSERT_NE(request, nullptr);
+  for (int tag : {1, 2, 3}) this->isend("x", tag);
+  EXPECT_TRUE(this->is_done(request));
+  EXPECT_EQ(count_lines(take_log(), LogLevel::kWarn, ""), 0);
+}
+
 TYPED_TEST(NcclNet, ALostPeerIsARemoteErrorThatIsLoggedOnce) {
   this->connect_pair();
   fabric().deliver = false;

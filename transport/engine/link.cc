@@ -55,6 +55,11 @@ RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag
   return endpoint_.post_receive(static_cast<std::byte*>(data), capacity, tag);
 }
 
+bool Link::has_receive_room(std::size_t count) const {
+  std::lock_guard lock(mutex_);
+  return endpoint_.has_receive_room(count);
+}
+
 Completion Link::test(RequestId request) {
   std::lock_guard lock(mutex_);
   Completion completion = endpoint_.take_completion(request);

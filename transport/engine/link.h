@@ -27,6 +27,7 @@ class Link {
 
   RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag);
   RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag);
+  bool has_receive_room(std::size_t count) const;
   Completion test(RequestId request);
   void progress();
   Status error() const;

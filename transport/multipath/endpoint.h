@@ -91,6 +91,7 @@ class Endpoint {
   // Requests. See weft/connection.h.
   RequestId post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag);
   RequestId post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag);
+  bool has_receive_room(std::size_t count) const;
   // Whether a request is done; if so it is forgotten.
   Completion take_completion(RequestId request);
   bool has_pending_requests() const { return pending_requests_ != 0; }

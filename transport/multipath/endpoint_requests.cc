@@ -87,6 +87,13 @@ RequestId Endpoint::post_receive(std::byte* data, std::uint64_t capacity, std::u
   return make_id(true, generation, slot);
 }
 
+bool Endpoint::has_receive_room(std::size_t count) const {
+  if (count > kSlots) return false;
+  for (std::size_t i = 0; i < count; ++i)
+    if (receives_[(next_receive_ + i) % kSlots].state != RequestState::kFree) return false;
+  return true;
+}
+
 Completion Endpoint::take_completion(RequestId request) {
   std::uint32_t id = static_cast<std::uint32_t>(request);
   std::size_t slot = id & 0xFF;
