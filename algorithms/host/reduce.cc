@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "algorithms/host/half_floats.h"
+#include "algorithms/host/visit_type.h"
 
 namespace weft::algorithms::host {
 namespace {
@@ -128,42 +129,14 @@ ReduceFunction reduce_for(ReduceOp op) {
   return nullptr;
 }
 
-// Calls `visitor` with a value of the C++ type that stands for `type`.
-template <typename Visitor>
-auto visit(DataType type, Visitor visitor) {
-  switch (type) {
-    case DataType::kInt8:
-      return visitor(std::int8_t{});
-    case DataType::kUint8:
-      return visitor(std::uint8_t{});
-    case DataType::kInt32:
-      return visitor(std::int32_t{});
-    case DataType::kUint32:
-      return visitor(std::uint32_t{});
-    case DataType::kInt64:
-      return visitor(std::int64_t{});
-    case DataType::kUint64:
-      return visitor(std::uint64_t{});
-    case DataType::kFloat16:
-      return visitor(Float16{});
-    case DataType::kFloat32:
-      return visitor(float{});
-    case DataType::kFloat64:
-      return visitor(double{});
-    case DataType::kBfloat16:
-      return visitor(Bfloat16{});
-  }
-  return visitor(std::uint8_t{});
-}
-
 }  // namespace
 
 ReduceFunction reduce_function(DataType type, ReduceOp op) {
-  return visit(type, [op](auto sample) { return reduce_for<decltype(sample)>(op); });
+  return visit_type(type, [op](auto sample) { return reduce_for<decltype(sample)>(op); });
 }
 
 DivideFunction divide_function(DataType type) {
-  return visit(type, [](auto sample) -> DivideFunction { return divide<decltype(sample)>; });
+  return visit_type(type, [](auto sample) -> DivideFunction { return divide<decltype(sample)>; });
 }
 
 }  // namespace weft::algorithms::host

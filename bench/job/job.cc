@@ -23,10 +23,12 @@ Result<std::unique_ptr<Job>> Job::create(const RankSetup& setup, const Config& c
   std::unique_ptr<Job> job(new Job());
   job->place_ = setup.place;
   job->terminal_ = setup.terminal;
-  auto bootstrap = Bootstrap::create({.place = setup.place,
-                                      .secret = config.secret,
-                                      .timeout = config.bootstrap_timeout,
-                                      .listen_socket = setup.listen_socket});
+  auto bootstrap =
+      Bootstrap::create({.place = setup.place,
+                         .secret = config.secret,
+                         .timeout = config.bootstrap_timeout,
+                         .news = [](const std::string& line) { log_to_stderr(LogLevel::kInfo, line); },
+                         .listen_socket = setup.listen_socket});
   if (!bootstrap) return at_rank(setup.place, bootstrap.status());
   job->bootstrap_ = std::move(*bootstrap);
   if (Status status = job->check_same(task); !status) return at_rank(setup.place, status);

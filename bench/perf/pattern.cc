@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "algorithms/host/half_floats.h"
+#include "algorithms/host/visit_type.h"
 
 namespace weft::bench {
 namespace {
@@ -36,33 +37,6 @@ auto with_unsigned_of_size(std::size_t bytes, Visitor visitor) {
     default:
       return visitor(std::uint64_t{});
   }
-}
-
-template <typename Visitor>
-auto with_type(DataType type, Visitor visitor) {
-  switch (type) {
-    case DataType::kInt8:
-      return visitor(std::int8_t{});
-    case DataType::kUint8:
-      return visitor(std::uint8_t{});
-    case DataType::kInt32:
-      return visitor(std::int32_t{});
-    case DataType::kUint32:
-      return visitor(std::uint32_t{});
-    case DataType::kInt64:
-      return visitor(std::int64_t{});
-    case DataType::kUint64:
-      return visitor(std::uint64_t{});
-    case DataType::kFloat16:
-      return visitor(Float16{});
-    case DataType::kFloat32:
-      return visitor(float{});
-    case DataType::kFloat64:
-      return visitor(double{});
-    case DataType::kBfloat16:
-      return visitor(Bfloat16{});
-  }
-  return visitor(std::uint8_t{});
 }
 
 template <typename T>
@@ -192,7 +166,7 @@ std::size_t count_wrong_bits(const void* data, std::size_t elements, DataType ty
 void fill_operand(void* data, std::size_t elements, DataType type, ReduceOp op, std::uint64_t repetition,
                   int rank, int ranks) {
   const Operands operands(type, op, repetition, ranks);
-  with_type(type, [&](auto sample) {
+  algorithms::host::visit_type(type, [&](auto sample) {
     using T = decltype(sample);
     for (std::size_t i = 0; i < elements; ++i) {
       const T value = from_integer<T>(operands.at(i, rank));
@@ -204,7 +178,7 @@ void fill_operand(void* data, std::size_t elements, DataType type, ReduceOp op, 
 std::size_t count_wrong_reduced(const void* data, std::size_t elements, DataType type, ReduceOp op,
                                 std::uint64_t repetition, int ranks) {
   const Operands operands(type, op, repetition, ranks);
-  return with_type(type, [&](auto sample) {
+  return algorithms::host::visit_type(type, [&](auto sample) {
     using T = decltype(sample);
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < elements; ++i) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +47,9 @@ struct BootstrapOptions {
   std::string secret;
   // For all ranks to join, and for each call afterwards.
   std::chrono::milliseconds timeout{60000};
+  // What a user who waits may want to know, a line at a time: which ranks rank 0 still waits for, now and
+  // then, and whom it turned away. Called by create() on its caller's thread. Empty: nobody is told.
+  std::function<void(const std::string&)> news;
   // A listening socket for rank 0 to use instead of opening one; taken over. -1: none.
   int listen_socket = -1;
 };

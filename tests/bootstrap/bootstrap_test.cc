@@ -319,6 +319,25 @@ TEST(Bootstrap, SaysWhenRankZeroIsElsewhereAndWhoCameTwice) {
   }
 }
 
+TEST(Bootstrap, RankZeroSaysAtOnceWhomItTurnedAway) {
+  BootstrapOptions options = options_for(0, 2, free_port());
+  std::vector<std::string> news;
+  Status zero_joined;
+  std::thread zero([&news, &zero_joined, options]() mutable {
+    options.news = [&news](const std::string& line) { news.push_back(line); };
+    zero_joined = Bootstrap::create(options).status();
+  });
+  BootstrapOptions other_size = options;
+  other_size.place.rank = 1;
+  other_size.place.size = 3;
+  EXPECT_EQ(Bootstrap::create(other_size).status().code(), StatusCode::kBadConfiguration);
+  options.place.rank = 1;
+  EXPECT_TRUE(Bootstrap::create(options));
+  zero.join();
+  EXPECT_TRUE(zero_joined) << zero_joined.message();
+  EXPECT_THAT(news, testing::Contains(HasSubstr("a process came that takes the job for one of 3 ranks")));
+}
+
 TEST(TimedSocket, ANameOfThisHostIsNotOnlyHere) {
   // Even where /etc/hosts gives it a loopback address: for other hosts it stands for another one.
   char name[256] = {};

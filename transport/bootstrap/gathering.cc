@@ -37,7 +37,8 @@ class Gathering {
     if (Status status = listen(); !status) return status;
     while (missing_ > 0) {
       if (milliseconds_until(deadline) == 0) return Status(StatusCode::kUnreachable, describe_missing());
-      wait(deadline);
+      if (milliseconds_until(next_word_) == 0) say_whom_it_waits_for();
+      wait(std::min(deadline, next_word_));
       for (TimedSocket socket = accept_from(listener_); socket.is_open(); socket = accept_from(listener_)) {
         // More strangers than ranks: the newest has to come again.
         if (candidates_.size() >= members_.size() + kStrangers) continue;
@@ -53,6 +54,7 @@ class Gathering {
 
  private:
   static constexpr std::size_t kStrangers = 64;
+  static constexpr std::chrono::seconds kBetweenWords{5};
 
   Status listen() {
     if (options_.listen_socket >= 0) {
@@ -110,8 +112,8 @@ class Gathering {
         std::span(candidate.received).subspan(candidate.received_bytes, expected - candidate.received_bytes));
     if (!got) {
       if (candidate.has_said_hello) {
-        refused_ = "rank " + std::to_string(candidate.hello.rank) +
-                   " left during the handshake; has it the same WEFT_SECRET?";
+        turned_away("rank " + std::to_string(candidate.hello.rank) +
+                    " left during the handshake; has it the same WEFT_SECRET?");
       }
       return false;
     }
@@ -138,9 +140,9 @@ class Gathering {
     candidate.has_said_hello = true;
     const bool sent = bool{candidate.socket.send(answer.encode(), candidate.deadline)};
     if (answer.verdict == Verdict::kOtherSize) {
-      refused_ = "a process came that takes the job for one of " + std::to_string(hello->size) + " ranks";
+      turned_away("a process came that takes the job for one of " + std::to_string(hello->size) + " ranks");
     } else if (answer.verdict == Verdict::kRankTaken || answer.verdict == Verdict::kRankOutOfRange) {
-      refused_ = "a second process came as rank " + std::to_string(hello->rank);
+      turned_away("a second process came as rank " + std::to_string(hello->rank));
     }
     return sent && answer.verdict == Verdict::kJoined;
   }
@@ -158,7 +160,7 @@ class Gathering {
     Welcome welcome;
     if (!equal(proof, proof_of(Role::kRank, options_.secret, candidate.hello, candidate.nonce))) {
       welcome.verdict = Verdict::kWrongSecret;
-      refused_ = "a process at " + candidate.socket.peer_name() + " has another WEFT_SECRET";
+      turned_away("a process at " + candidate.socket.peer_name() + " has another WEFT_SECRET");
     } else if (members_[candidate.hello.rank].socket.is_open()) {
       welcome.verdict = Verdict::kRankTaken;  // two came at the same time
     }
@@ -169,13 +171,31 @@ class Gathering {
     --missing_;
   }
 
-  std::string describe_missing() const {
+  // Who should perhaps have joined, and did not.
+  void turned_away(const std::string& why) {
+    if (options_.news && refused_ != why) options_.news("rank 0: " + why);
+    refused_ = why;
+  }
+
+  void say_whom_it_waits_for() {
+    next_word_ = std::chrono::steady_clock::now() + kBetweenWords;
+    if (options_.news) {
+      options_.news("rank 0 waits at " + options_.place.host + ":" + std::to_string(options_.place.port) +
+                    " for ranks " + missing_ranks() + " of " + std::to_string(members_.size()));
+    }
+  }
+
+  std::string missing_ranks() const {
     std::vector<int> missing;
     for (std::size_t rank = 1; rank < members_.size(); ++rank) {
       if (!members_[rank].socket.is_open()) missing.push_back(static_cast<int>(rank));
     }
+    return rank_list(missing);
+  }
+
+  std::string describe_missing() const {
     std::string text = "rank 0 waited " + std::to_string(options_.timeout.count()) + " ms; missing of " +
-                       std::to_string(members_.size()) + " ranks: " + rank_list(missing);
+                       std::to_string(members_.size()) + " ranks: " + missing_ranks();
     if (!refused_.empty()) text += "; " + refused_;
     if (!foreign_address_.empty()) text += "; " + foreign_address_;
     return text + "; were they started, with the same MASTER_ADDR and MASTER_PORT, and can they reach " +
@@ -191,7 +211,8 @@ class Gathering {
   std::vector<Candidate> candidates_;
   std::vector<pollfd> polled_;
   std::string foreign_address_;  // where the ranks look for this one, if it seems to be elsewhere
-  std::string refused_;          // why the last one that should perhaps have joined did not
+  Deadline next_word_ = std::chrono::steady_clock::now() + kBetweenWords;
+  std::string refused_;  // why the last one that should perhaps have joined did not
 };
 
 }  // namespace
