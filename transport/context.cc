@@ -130,28 +130,31 @@ class FabricConnector final : public Connector {
     std::unique_ptr<tcp::Dial> dial = std::move(dial_);
     if (state == tcp::DialState::kFailed) {
       last_error_ = dial->error();
+      tcp::log_failed_dial(*dial, *fabric_->log());
       if (dial->is_refused()) return last_error_;
       next_attempt_ = now + std::chrono::milliseconds(attempt_ % planes_.size() == 0 ? 20 : 0);
       return Status::ok();
     }
-    begin_link(*dial, now);
-    return Status::ok();
+    return begin_link(*dial, now);
   }
 
-  void begin_link(tcp::Dial& dial, multipath::TimePoint now) {
+  Status begin_link(tcp::Dial& dial, multipath::TimePoint now) {
     // A fresh dial may take a few round trips; a far peer's are longer than a near one's.
     multipath::Duration redial =
         std::clamp<multipath::Duration>(8 * (now - dial_began_), kShortestRedial, kLongestRedial);
     dialing_.attempt_timeout = redial;
     dialing_.hello.purpose = tcp::PathPurpose::kAdditionalPath;
     dialing_.hello.parameters = dial.welcome().parameters;
-    link_ = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(), routes_,
-                               dialing_, dial.welcome().parameters);
+    auto made = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(),
+                                   routes_, dialing_, dial.welcome().parameters);
+    if (!made) return made.status();
+    link_ = std::move(*made);
     first_path_at_ = now;
     link_->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint at) {
       return link_->backend->adopt(path_, incarnation_, dial.take_socket(),
                                    routes_[multipath::index(path_)].local.name, endpoint, at);
     });
+    return Status::ok();
   }
 
   std::shared_ptr<Fabric> fabric_;

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <memory>
 
@@ -211,12 +212,18 @@ std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
   }
 }
 
-std::shared_ptr<TcpLink> Fabric::make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
-                                           std::size_t planes, std::vector<tcp::PathRoute> routes,
-                                           const tcp::DialSettings& dialing,
-                                           const tcp::LinkParameters& parameters) {
+Result<std::shared_ptr<TcpLink>> Fabric::make_link(const tcp::ConnectionId& id, bool connects,
+                                                   std::size_t paths, std::size_t planes,
+                                                   std::vector<tcp::PathRoute> routes,
+                                                   const tcp::DialSettings& dialing,
+                                                   const tcp::LinkParameters& parameters) {
   LinkSettings settings = link_settings(config_, parameters, connects, paths, planes);
-  auto backend = std::make_unique<tcp::LinkBackend>(paths, std::move(routes), dialing,
+  tcp::Socket epoll = tcp::Socket::epoll();
+  if (!epoll.is_open()) {
+    return Status(StatusCode::kResourceExhausted,
+                  "no room for a connection: epoll_create1: " + tcp::explain_socket_error(errno));
+  }
+  auto backend = std::make_unique<tcp::LinkBackend>(std::move(epoll), paths, std::move(routes), dialing,
                                                     settings.payload_checksum, settings.peer_timeout, log_);
   auto link = std::make_shared<TcpLink>(id, connects, settings.endpoint, std::move(backend), log_);
   std::lock_guard lock(mutex_);
@@ -286,8 +293,14 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
   if (!link) {
     tcp::LinkParameters parameters = judge(hello).parameters;
     fresh = true;
-    link = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
-                     parameters);
+    auto made = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
+                          parameters);
+    if (!made) {
+      // The socket is closed, and the peer hears that this connection does not exist.
+      if (log_->is_first_without_descriptors()) (*log_)(LogLevel::kWarn, made.status().message());
+      return;
+    }
+    link = std::move(*made);
   }
   link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
     return link->backend->adopt(static_cast<multipath::PathId>(hello.path_index),

@@ -76,10 +76,11 @@ class Fabric final : public tcp::AcceptVisitor {
   void step_acceptor();
 
   // Links.
-  // `connects`: this end dials; the other is found by who knocks.
-  std::shared_ptr<TcpLink> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
-                                     std::size_t planes, std::vector<tcp::PathRoute> routes,
-                                     const tcp::DialSettings& dialing, const tcp::LinkParameters& parameters);
+  // `connects`: this end dials; the other is found by who knocks. kResourceExhausted: no descriptor is free.
+  Result<std::shared_ptr<TcpLink>> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
+                                             std::size_t planes, std::vector<tcp::PathRoute> routes,
+                                             const tcp::DialSettings& dialing,
+                                             const tcp::LinkParameters& parameters);
   void retire(const std::shared_ptr<TcpLink>& link);
 
  private:

@@ -38,6 +38,7 @@ Link::Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> bac
     : endpoint_(config),
       backend_(std::move(backend)),
       log_(std::move(log)),
+      connects_(config.connects),
       peer_timeout_(config.peer_timeout) {}
 
 RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag) {
@@ -199,7 +200,8 @@ Status Link::failure() const {
     message += fmt::format(" [{}: {}]", describe_path(static_cast<PathId>(i)),
                            path.connected       ? "connected but silent"
                            : path.failures != 0 ? to_string(path.last_loss)
-                                                : "it never connected");
+                           : connects_          ? "it never connected"
+                                                : "the peer never dialled it, or did not get through");
   }
   message += " Is the peer's process alive, and are these links up?";
   return Status(StatusCode::kPeerLost, message);

@@ -64,6 +64,7 @@ class Link {
   multipath::Endpoint endpoint_;
   std::unique_ptr<Backend> backend_;
   std::shared_ptr<const Log> log_;
+  const bool connects_;
   multipath::Duration peer_timeout_;
   multipath::TimePoint last_poll_{};
   multipath::TimePoint last_activity_{};

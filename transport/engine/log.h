@@ -1,6 +1,7 @@
 // The user's log sink, made safe to call from any thread, and the level below which nothing is said.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -17,11 +18,14 @@ class Log {
     std::lock_guard lock(mutex_);
     sink_(level, message);
   }
+  // What would otherwise be said again and again, by everybody who meets it: true for the first.
+  bool is_first_without_descriptors() const { return !told_of_descriptors_.exchange(true); }
 
  private:
   LogSink sink_;
   LogLevel level_;
   mutable std::mutex mutex_;
+  mutable std::atomic<bool> told_of_descriptors_{false};
 };
 
 }  // namespace weft::engine

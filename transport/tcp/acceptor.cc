@@ -20,11 +20,13 @@ Result<std::unique_ptr<Acceptor>> Acceptor::open(const std::vector<InterfaceAddr
   acceptor->secret_ = std::move(secret);
   acceptor->log_ = std::move(log);
   acceptor->epoll_ = Socket::epoll();
+  if (!acceptor->epoll_.is_open())
+    return Status(StatusCode::kInternal, "cannot listen: epoll_create1: " + explain_socket_error(errno));
   for (const InterfaceAddress& interface : interfaces) {
     auto failed = [&](const char* what) {
       return Status(StatusCode::kInternal,
                     fmt::format("cannot listen on device {} ({}): {}: {}", interface.name,
-                                interface.address.to_string(), what, std::strerror(errno)));
+                                interface.address.to_string(), what, explain_socket_error(errno)));
     };
     sockaddr_storage address{};
     socklen_t bytes = interface.address.to_sockaddr(0, &address);
@@ -63,7 +65,14 @@ void Acceptor::let_in(Door& door, multipath::TimePoint now) {
     socklen_t bytes = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     Socket socket = Socket::accept(door.socket, generic, &bytes);
-    if (!socket.is_open()) return;
+    if (!socket.is_open()) {
+      if (is_want_of_descriptors(errno) && log_->is_first_without_descriptors()) {
+        (*log_)(LogLevel::kWarn,
+                fmt::format("cannot accept connections on device {}: {}; peers will go on trying",
+                            door.device, explain_socket_error(errno)));
+      }
+      return;
+    }
     auto guest = std::make_unique<Guest>();
     auto peer = IpAddress::from_sockaddr(generic);
     guest->peer = fmt::format("{} on device {}", peer ? peer->to_string() : "(unknown)", door.device);

@@ -51,8 +51,11 @@ DialState Dial::start(const PathRoute& route) {
   socklen_t local_bytes = route.local.address.to_sockaddr(0, &local);
   socklen_t remote_bytes = target.to_sockaddr(route.remote.port, &remote);
   socket_ = Socket::stream(remote.ss_family);
-  if (!socket_.is_open())
-    return fail(StatusCode::kInternal, fmt::format("no socket: {}", std::strerror(errno)));
+  if (!socket_.is_open()) {
+    out_of_descriptors_ = is_want_of_descriptors(errno);
+    return fail(out_of_descriptors_ ? StatusCode::kResourceExhausted : StatusCode::kInternal,
+                "no socket: " + explain_socket_error(errno));
+  }
   set_path_options(socket_, std::chrono::seconds(5));
   if (route.bind_to_device) {  // best effort: older kernels want a privilege for it
     (void)setsockopt(socket_.fd(), SOL_SOCKET, SO_BINDTODEVICE, route.local.name.c_str(),
@@ -116,6 +119,12 @@ DialState Dial::shake_hands() {
     if (taken == 0 && handshake_.state() == HandshakeState::kInProgress) return DialState::kPending;
     (void)recv(socket_.fd(), bytes.data(), taken, 0);
   }
+}
+
+void log_failed_dial(const Dial& dial, const engine::Log& log) {
+  bool warn = dial.is_out_of_descriptors() && log.is_first_without_descriptors();
+  LogLevel level = warn ? LogLevel::kWarn : LogLevel::kDebug;
+  if (log.wants(level)) log(level, dial.error().message());
 }
 
 }  // namespace weft::tcp

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "transport/engine/log.h"
 #include "transport/multipath/types.h"
 #include "transport/tcp/handshake.h"
 #include "transport/tcp/interfaces.h"
@@ -45,6 +46,7 @@ class Dial {
   bool is_refused() const {
     return handshake_.refusal().has_value() || error_.code() == StatusCode::kPermissionDenied;
   }
+  bool is_out_of_descriptors() const { return out_of_descriptors_; }
   // The peer's process is there and has no such connection.
   bool is_forgotten() const { return handshake_.refusal() == RefusalCode::kUnknownConnection; }
 
@@ -59,8 +61,12 @@ class Dial {
   multipath::TimePoint deadline_;
   Socket socket_;
   bool connected_ = false;
+  bool out_of_descriptors_ = false;
   DialState state_ = DialState::kPending;
   Status error_;
 };
+
+// Attempts fail all the time while a path is down; only what the user can mend here is a warning, once.
+void log_failed_dial(const Dial& dial, const engine::Log& log);
 
 }  // namespace weft::tcp

@@ -44,7 +44,7 @@ std::string address_text(int fd, AddressCall call, bool with_port) {
 
 }  // namespace
 
-LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
+LinkBackend::LinkBackend(Socket epoll, std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
                          bool payload_checksum, std::chrono::milliseconds peer_timeout,
                          std::shared_ptr<const engine::Log> log)
     : paths_(paths),
@@ -53,8 +53,7 @@ LinkBackend::LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialS
       payload_checksum_(payload_checksum),
       peer_timeout_(peer_timeout),
       log_(std::move(log)),
-      epoll_(Socket::epoll()) {
-  if (!epoll_.is_open()) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+      epoll_(std::move(epoll)) {
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     paths_[i].device = routes_[i].local.name;
     paths_[i].local_address = routes_[i].local.address.to_string();
@@ -75,12 +74,27 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
   slot.local_address = address_text(socket.fd(), getsockname, true);
   slot.peer_address = address_text(socket.fd(), getpeername, true);
   peer_name_ = address_text(socket.fd(), getpeername, false);
+  name_paths_of_plane(path, address_text(socket.fd(), getsockname, false), endpoint);
   slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, payload_checksum_);
   streams_ |= mask_of(path);
   slot.waits_for_room = false;
   slot.marked = false;
   watch_all();
   return endpoint.path_connected(path, incarnation, now);
+}
+
+// On the accepting side nothing is known of a path before the peer dials it but where its plane runs.
+void LinkBackend::name_paths_of_plane(PathId path, const std::string& local_address,
+                                      const multipath::Endpoint& endpoint) {
+  const PathSlot& model = paths_[multipath::index(path)];
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (!paths_[i].device.empty() ||
+        endpoint.paths()[i].plane != endpoint.paths()[multipath::index(path)].plane)
+      continue;
+    paths_[i].device = model.device;
+    paths_[i].local_address = local_address;
+    paths_[i].peer_address = peer_name_;
+  }
 }
 
 void LinkBackend::lose(PathId path, LossReason reason, multipath::Endpoint& endpoint, TimePoint now) {
@@ -253,7 +267,7 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
     adopt(path, slot.dialed, dial->take_socket(), routes_[multipath::index(path)].local.name, endpoint, now);
     return;
   }
-  if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial->error().message());
+  log_failed_dial(*dial, *log_);
   endpoint.reconnect_failed(path, now);
   if (dial->is_forgotten()) endpoint.peer_forgot();
 }
@@ -310,9 +324,10 @@ bool LinkBackend::is_settled() const {
 
 void LinkBackend::describe(PathId path, PathStatistics& statistics) const {
   const PathSlot& slot = paths_[multipath::index(path)];
-  statistics.local_device = slot.device;
-  statistics.local_address = slot.local_address;
-  statistics.peer_address = slot.peer_address;
+  bool known = !slot.device.empty();
+  statistics.local_device = known ? slot.device : "(not dialled by the peer)";
+  statistics.local_address = known ? slot.local_address : "(unknown)";
+  statistics.peer_address = known ? slot.peer_address : peer_name_;
 }
 
 }  // namespace weft::tcp

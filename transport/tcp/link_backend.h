@@ -20,8 +20,9 @@ namespace weft::tcp {
 class LinkBackend final : public engine::Backend {
  public:
   // `routes` has one element a path on the connecting side and is empty on the accepting one.
-  LinkBackend(std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing, bool payload_checksum,
-              std::chrono::milliseconds peer_timeout, std::shared_ptr<const engine::Log> log);
+  LinkBackend(Socket epoll, std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
+              bool payload_checksum, std::chrono::milliseconds peer_timeout,
+              std::shared_ptr<const engine::Log> log);
 
   // A connected socket, its handshake done, becomes the path. False, and it is closed: the incarnation is
   // stale.
@@ -59,6 +60,8 @@ class LinkBackend final : public engine::Backend {
     std::string device, local_address, peer_address;
   };
 
+  void name_paths_of_plane(multipath::PathId path, const std::string& local_address,
+                           const multipath::Endpoint& endpoint);
   void lose(multipath::PathId path, multipath::LossReason reason, multipath::Endpoint& endpoint,
             multipath::TimePoint now);
   void handle(multipath::PathId path, StreamOutcome outcome, multipath::Endpoint& endpoint,

@@ -3,6 +3,10 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace weft::tcp {
 
@@ -25,6 +29,23 @@ void Socket::reset() {
   linger none{1, 0};
   setsockopt(fd(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   close();
+}
+
+bool is_want_of_descriptors(int error) {
+  return error == EMFILE || error == ENFILE;
+}
+
+std::string explain_socket_error(int error) {
+  std::string text = std::strerror(error);
+  if (error == EMFILE) {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    text += " (RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) +
+            " here; each path takes a socket. Raise it with ulimit -n, or lower WEFT_MAX_PATHS)";
+  } else if (error == ENFILE) {
+    text += " (the machine's limit; raise the sysctl fs.file-max)";
+  }
+  return text;
 }
 
 void set_path_options(const Socket& socket, std::chrono::milliseconds timeout) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <string>
 
 #include "transport/process/own_descriptor.h"
 
@@ -30,6 +31,11 @@ class Socket {
 
   process::OwnDescriptor descriptor_;
 };
+
+// No descriptor is free, in the process or on the machine.
+bool is_want_of_descriptors(int error);
+// strerror(); for want of descriptors also the limit, and what to do.
+std::string explain_socket_error(int error);
 
 // No delay for small frames; the kernel gives up on its own when nothing was acknowledged for `timeout`.
 void set_path_options(const Socket& socket, std::chrono::milliseconds timeout);
