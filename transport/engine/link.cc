@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace weft::engine {
@@ -22,6 +23,9 @@ constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr Duration kEagerPolling = std::chrono::microseconds(50);
 constexpr Duration kIdlePollInterval = std::chrono::microseconds(2);
 constexpr std::uint64_t kPromptFeedbackBytes = 16 * 1024;
+// A caller's turn sends no more than this before it reads again, as much as a backend reads before it sends:
+// what is sent and not yet read at the other end, which does the same, should stay in the processors' caches.
+constexpr std::uint64_t kTurnBytes = 1024 * 1024;
 
 double milliseconds(Duration duration) {
   return static_cast<double>(duration.count()) / 1e6;
@@ -45,7 +49,7 @@ RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag
   std::lock_guard lock(mutex_);
   TimePoint now = steady_now();
   RequestId request = endpoint_.post_send(now, static_cast<const std::byte*>(data), bytes, tag);
-  drive(now);
+  drive(now, kTurnBytes);
   return request;
 }
 
@@ -74,7 +78,7 @@ Completion Link::test(RequestId request) {
   if (completion.done && !endpoint_.has_pending_requests() &&
       endpoint_.unacknowledged_bytes() >= kPromptFeedbackBytes) {
     endpoint_.flush_feedback();
-    drive(steady_now());
+    drive(steady_now(), kTurnBytes);
   }
   return completion;
 }
@@ -85,7 +89,8 @@ void Link::progress() {
 }
 
 void Link::progress_locked(TimePoint now) {
-  if (endpoint_.wants_to_transmit()) drive(now);
+  std::uint64_t left = kTurnBytes;
+  if (endpoint_.wants_to_transmit()) left = drive(now, left);
   if (now - last_activity_ > kEagerPolling && now - last_poll_ < kIdlePollInterval) return;
   last_poll_ = now;
   if (backend_->receive(endpoint_, now)) {
@@ -94,17 +99,17 @@ void Link::progress_locked(TimePoint now) {
     endpoint_.flush_feedback();
   }
   if (now - last_tick_.load(std::memory_order_relaxed) >= kTick) {
-    tick_locked(now);
+    tick_locked(now, left);
   } else if (endpoint_.wants_to_transmit() || endpoint_.has_action()) {
-    drive(now);
+    drive(now, left);
   }
 }
 
-void Link::tick_locked(TimePoint now) {
+void Link::tick_locked(TimePoint now, std::uint64_t bytes) {
   last_tick_.store(now, std::memory_order_relaxed);
   backend_->tick(endpoint_, now);
   endpoint_.tick(now);
-  drive(now);
+  drive(now, bytes);
 }
 
 void Link::housekeep() {
@@ -113,17 +118,18 @@ void Link::housekeep() {
   std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;
   if (backend_->receive(endpoint_, now)) last_activity_ = now;
-  tick_locked(now);
+  tick_locked(now, kNoLimit);
 }
 
-void Link::drive(TimePoint now) {
+std::uint64_t Link::drive(TimePoint now, std::uint64_t bytes) {
   multipath::Transmission transmission;
   Action action;
   bool more = true;
   while (more) {
     bool sent = false;
-    while (endpoint_.poll_transmit(now, transmission)) {
+    while (bytes != 0 && endpoint_.poll_transmit(now, transmission)) {
       backend_->send(transmission, endpoint_, now);
+      bytes -= std::min<std::uint64_t>(bytes, transmission.header.length);
       sent = true;
     }
     if (sent) backend_->flush(endpoint_, now);
@@ -133,6 +139,7 @@ void Link::drive(TimePoint now) {
       more = true;
     }
   }
+  return bytes;
 }
 
 void Link::act(const Action& action, TimePoint now) {

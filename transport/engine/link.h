@@ -53,10 +53,13 @@ class Link {
   }
 
  private:
-  void drive(multipath::TimePoint now);  // transmit and act until there is nothing left
+  static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
+  // Transmits and acts until there is nothing left, or so much payload has been sent. Returns what is left of
+  // `bytes`.
+  std::uint64_t drive(multipath::TimePoint now, std::uint64_t bytes = kNoLimit);
   void act(const multipath::Action& action, multipath::TimePoint now);
   void progress_locked(multipath::TimePoint now);
-  void tick_locked(multipath::TimePoint now);
+  void tick_locked(multipath::TimePoint now, std::uint64_t bytes);
   std::string describe_path(multipath::PathId path) const;
   Status failure() const;
 
