@@ -31,12 +31,16 @@ using multipath::FrameType;
 using testing::HasSubstr;
 using testing::Not;
 
-tcp::Socket knock(const Address& address) {
+// `house`: the last byte of the address from which it knocks, 127.0.0.1 by default.
+tcp::Socket knock(const Address& address, std::uint8_t house = 1) {
   auto listener = tcp::decode_address(address);
   EXPECT_TRUE(listener);
   sockaddr_storage storage{};
   const socklen_t bytes = listener->endpoints[0].address.to_sockaddr(listener->endpoints[0].port, &storage);
   tcp::Socket socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage own{};
+  const socklen_t own_bytes = tcp::IpAddress::parse("127.0.0." + std::to_string(house))->to_sockaddr(0, &own);
+  EXPECT_EQ(::bind(socket.fd(), reinterpret_cast<sockaddr*>(&own), own_bytes), 0) << errno;
   EXPECT_EQ(::connect(socket.fd(), reinterpret_cast<sockaddr*>(&storage), bytes), 0) << errno;
   return socket;
 }
@@ -320,12 +324,13 @@ TEST_F(Hostile, CrowdsOfSilentStrangersAreBoundedAndGoAway) {
   const std::size_t before = open_files();
   constexpr std::size_t kCrowd = 700;
   std::vector<tcp::Socket> crowd;
-  for (std::size_t i = 0; i < kCrowd; ++i) crowd.push_back(knock(victim_.listener().address()));
+  for (std::size_t i = 0; i < kCrowd; ++i)
+    crowd.push_back(knock(victim_.listener().address(), static_cast<std::uint8_t>(2 + i % 4)));
   // Two begin to speak and stop: within the header, and behind it.
   say(crowd[0], std::as_bytes(std::span("WFTH", 4)));
   say(crowd[1], std::as_bytes(std::span("WFTH\1\1\x2c\0 half a challenge", 25)));
   std::size_t most = 0;
-  // The first are thrown out when their time is over; until then all places are taken.
+  // Who has spoken is thrown out when its time is over.
   EXPECT_TRUE(repeat_until([&] {
     victim_.honest_transfer();
     most = std::max(most, open_files() - before - kCrowd);
@@ -340,6 +345,38 @@ TEST_F(Hostile, CrowdsOfSilentStrangersAreBoundedAndGoAway) {
   Pair late = connect(victim_.near(), victim_.listener());
   ASSERT_TRUE(late.connected && late.accepted);
   expect_messages_pass(*late.connected, *late.accepted, 100000, 1);
+}
+
+// What one address may hold of them (kMaxGuestsOfOneSource).
+TEST_F(Hostile, CrowdsFromOneAddressLeaveRoomForOthers) {
+  std::vector<tcp::Socket> crowd;
+  for (std::size_t i = 0; i < kMaxGuests; ++i) crowd.push_back(knock(victim_.listener().address(), 2));
+  // Whose time is over is named in the log; those beyond the bound are not waited for.
+  const auto sent_away_at_once = [&] {
+    const auto gone = static_cast<std::size_t>(std::count_if(crowd.begin(), crowd.end(), hung_up));
+    const std::string log = victim_.log();
+    std::size_t waited_for = 0;
+    for (std::size_t at = log.find("but said nothing"); at != std::string::npos;
+         at = log.find("but said nothing", at + 1))
+      ++waited_for;
+    return gone - std::min(gone, waited_for);
+  };
+  EXPECT_TRUE(repeat_until([&] {
+    victim_.honest_transfer();
+    return sent_away_at_once() >= kMaxGuests / 2;
+  }));
+  Pair late = connect(victim_.near(), victim_.listener());
+  ASSERT_TRUE(late.connected && late.accepted);
+}
+
+TEST_F(Hostile, SilentCrowdsFromManyAddressesMakeRoomForThoseWhoSpeak) {
+  std::vector<tcp::Socket> crowd;
+  for (std::size_t i = 0; i < 2 * kMaxGuests; ++i)
+    crowd.push_back(knock(victim_.listener().address(), static_cast<std::uint8_t>(2 + i % 8)));
+  Pair late = connect(victim_.near(), victim_.listener());
+  ASSERT_TRUE(late.connected && late.accepted);
+  EXPECT_THAT(victim_.log(), HasSubstr("to make room for others"));
+  EXPECT_TRUE(victim_.throws_out(crowd[0]));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace weft::tcp {
 
@@ -59,8 +60,33 @@ void Acceptor::step(multipath::TimePoint now, AcceptVisitor& visitor) {
   std::erase_if(guests_, [&](const std::unique_ptr<Guest>& guest) { return !serve(*guest, now, visitor); });
 }
 
+bool Acceptor::make_room(const IpAddress* source, multipath::TimePoint now) {
+  auto found = std::find_if(guests_.begin(), guests_.end(), [&](const std::unique_ptr<Guest>& guest) {
+    return !guest->has_spoken && now - guest->arrived > kTimeToSpeak &&
+           (source == nullptr || guest->source.same_address(*source));
+  });
+  if (found == guests_.end()) return false;
+  if (!std::exchange(crowd_was_logged_, true)) {
+    (*log_)(LogLevel::kInfo,
+            fmt::format("many connect and say nothing of Weft's handshake: {} is the first that "
+                        "is closed to make room for others",
+                        (*found)->peer));
+  }
+  guests_.erase(found);
+  return true;
+}
+
+bool Acceptor::has_place_for(const IpAddress& source, multipath::TimePoint now) {
+  auto of_source = std::count_if(guests_.begin(), guests_.end(), [&](const std::unique_ptr<Guest>& guest) {
+    return guest->source.same_address(source);
+  });
+  return static_cast<std::size_t>(of_source) < kMaxGuestsOfOneSource || make_room(&source, now);
+}
+
 void Acceptor::let_in(Door& door, multipath::TimePoint now) {
-  while (guests_.size() < kMaxGuests) {
+  if (guests_.size() < kMaxGuests / 2) crowd_was_logged_ = false;
+  for (std::size_t i = 0; i < kMaxAcceptedAtOnce; ++i) {
+    if (guests_.size() >= kMaxGuests && !make_room(nullptr, now)) return;
     sockaddr_storage address{};
     socklen_t bytes = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
@@ -73,22 +99,28 @@ void Acceptor::let_in(Door& door, multipath::TimePoint now) {
       }
       return;
     }
-    auto guest = std::make_unique<Guest>();
-    auto peer = IpAddress::from_sockaddr(generic);
-    guest->peer = fmt::format("{} on device {}", peer ? peer->to_string() : "(unknown)", door.device);
-    guest->device = door.device;
-    guest->deadline = now + kGuestTimeout;
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLRDHUP;
-    epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event);
-    int on = 1;
-    setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    Nonce nonce;
-    randombytes_buf(nonce.data(), nonce.size());
-    guest->handshake = std::make_unique<ServerHandshake>(*secret_, nonce, guest->peer);
-    guest->socket = std::move(socket);
-    guests_.push_back(std::move(guest));
+    auto source = IpAddress::from_sockaddr(generic);
+    // Whoever is sent away here and has business tries again.
+    if (source && has_place_for(*source, now)) add_guest(std::move(socket), door, *source, now);
   }
+}
+
+void Acceptor::add_guest(Socket socket, const Door& door, const IpAddress& source, multipath::TimePoint now) {
+  auto guest = std::make_unique<Guest>();
+  guest->source = source;
+  guest->peer = fmt::format("{} on device {}", source.to_string(), door.device);
+  guest->device = door.device;
+  guest->arrived = now;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, socket.fd(), &event);
+  int on = 1;
+  setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  Nonce nonce;
+  randombytes_buf(nonce.data(), nonce.size());
+  guest->handshake = std::make_unique<ServerHandshake>(*secret_, nonce, guest->peer);
+  guest->socket = std::move(socket);
+  guests_.push_back(std::move(guest));
 }
 
 bool Acceptor::send_output(Guest& guest) {
@@ -134,7 +166,7 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
       shutdown(guest.socket.fd(), SHUT_WR);
       return false;
     }
-    if (now > guest.deadline) {
+    if (now - guest.arrived > kGuestTimeout) {
       (*log_)(LogLevel::kInfo, fmt::format("{} connected but said nothing of Weft's handshake", guest.peer));
       return false;
     }
@@ -143,6 +175,7 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
     ssize_t got = recv(guest.socket.fd(), bytes.data(), bytes.size(), MSG_PEEK);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
     if (got <= 0) return false;
+    guest.has_spoken = true;
     std::size_t taken = handshake.feed({bytes.data(), static_cast<std::size_t>(got)});
     (void)recv(guest.socket.fd(), bytes.data(), taken, 0);
   }

@@ -43,9 +43,14 @@ class Acceptor {
   void step(multipath::TimePoint now, AcceptVisitor& visitor);
 
  private:
-  // A stranger may hold a place for so long and no longer (I7).
+  // A stranger may hold a place for so long and no longer (I7). Where places are short, those who have had
+  // time to speak and said nothing go first, the oldest of them first; who has business here speaks within a
+  // round trip. No source address takes more than half of the places, however many knock there.
   static constexpr std::size_t kMaxGuests = 512;
+  static constexpr std::size_t kMaxGuestsOfOneSource = kMaxGuests / 2;
+  static constexpr std::size_t kMaxAcceptedAtOnce = 128;  // a step and door: others wait for the thread too
   static constexpr multipath::Duration kGuestTimeout = std::chrono::seconds(5);
+  static constexpr multipath::Duration kTimeToSpeak = std::chrono::milliseconds(250);
 
   struct Door {
     Socket socket;
@@ -54,20 +59,27 @@ class Acceptor {
   struct Guest {
     Socket socket;
     std::string device;
+    IpAddress source;
     std::string peer;
     std::unique_ptr<ServerHandshake> handshake;
-    multipath::TimePoint deadline;
+    multipath::TimePoint arrived;
+    bool has_spoken = false;
   };
 
   Acceptor() = default;
   void let_in(Door& door, multipath::TimePoint now);
+  // Closes the oldest guest that had time to speak and did not; `source` null: wherever it comes from.
+  bool make_room(const IpAddress* source, multipath::TimePoint now);
+  bool has_place_for(const IpAddress& source, multipath::TimePoint now);
+  void add_guest(Socket socket, const Door& door, const IpAddress& source, multipath::TimePoint now);
   // False when the guest is done with, one way or the other.
   bool serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visitor);
   bool send_output(Guest& guest);
 
   std::vector<Door> doors_;
   std::vector<Endpoint> endpoints_;
-  std::vector<std::unique_ptr<Guest>> guests_;
+  std::vector<std::unique_ptr<Guest>> guests_;  // in the order of their coming
+  bool crowd_was_logged_ = false;
   std::shared_ptr<const HandshakeSecret> secret_;
   std::shared_ptr<const engine::Log> log_;
   Socket epoll_;
