@@ -1,0 +1,9 @@
+"""The ways in which a machine can be had or not, as exceptions with words for the person at the terminal."""
+
+
+class MachineError(Exception):
+    """The machine itself failed: it did not boot, or ended before it was asked to."""
+
+
+class NotAvailable(MachineError):
+    """This computer lacks something that the machines need. Tests are skipped then."""
