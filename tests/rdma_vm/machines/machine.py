@@ -20,7 +20,8 @@ QEMU = "qemu-system-x86_64"
 # The emulated processor does `rep movs` byte by byte: without these flags the kernel and libc copy in wider steps.
 _EMULATED_CPU = "max,-erms,-fsrm"
 _KERNEL_ARGUMENTS = ("console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
-                     "random.trust_cpu=on audit=0 net.ifnames=0 clearcpuid=rep_good")
+                     "random.trust_cpu=on audit=0 lsm= cryptomgr.notests rcupdate.rcu_expedited=1 "
+                     "net.ifnames=0 clearcpuid=rep_good")
 
 
 @dataclass(frozen=True)
