@@ -21,7 +21,7 @@ from pathlib import Path
 
 from . import initramfs, kernel
 from .failure import MachineError
-from .machine import Command, Hardware, Machine
+from .machine import Command, Hardware, Machine, require_programs
 from .plane import Plane
 from .timestamp_counter import counter_khz
 
@@ -59,6 +59,7 @@ class Cluster:
     # --- life -------------------------------------------------------------------------------------------------
 
     def up(self) -> "Cluster":
+        require_programs()
         chosen = kernel.find_kernel()
         self.folder = Path(tempfile.mkdtemp(prefix="weft-rdma-vm-"))
         self._guard_folder()

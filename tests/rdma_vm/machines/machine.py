@@ -2,7 +2,7 @@
 started. Used by one thread.
 """
 
-import os
+import platform
 import re
 import shlex
 import shutil
@@ -16,12 +16,26 @@ from pathlib import Path
 from .failure import MachineError, NotAvailable
 from .kernel import Kernel
 
+PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 QEMU = "qemu-system-x86_64"
 # The emulated processor does `rep movs` byte by byte: without these flags the kernel and libc copy in wider steps.
 _EMULATED_CPU = "max,-erms,-fsrm"
 _KERNEL_ARGUMENTS = ("console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
                      "random.trust_cpu=on audit=0 lsm= cryptomgr.notests rcupdate.rcu_expedited=1 "
                      "net.ifnames=0 clearcpuid=rep_good")
+
+
+def require_programs(more: dict[str, str] | None = None) -> None:
+    """`more`: programs besides those that every machine needs, and their packages."""
+    if platform.machine() != "x86_64":
+        raise NotAvailable(f"the machines have x86 processors and run the host's programs; this is {platform.machine()}")
+    # ip, tc and rdma run in the machine, which sees the host's programs.
+    needed = {QEMU: "qemu-system-x86", "busybox": "busybox-static", "setpriv": "util-linux", "rdma": "iproute2"}
+    for program, package in (needed | (more or {})).items():
+        if shutil.which(program, path=PROGRAM_PATH) is None:
+            raise NotAvailable(f"{program} is not installed (Debian package {package})")
+    if not list(Path("/etc/libibverbs.d").glob("rxe.driver")):
+        raise NotAvailable("libibverbs has no driver for SoftRoCE (Debian package ibverbs-providers)")
 
 
 @dataclass(frozen=True)
@@ -76,8 +90,6 @@ class Machine:
     def start(self, kernel: Kernel, initramfs: Path, hardware: Hardware, wires: list[socket.socket],
               visible: list[Path], writable: list[Path], shell: bool) -> None:
         """`wires`: one for each network device, in the order in which the machine will number them."""
-        if shutil.which(QEMU) is None:
-            raise NotAvailable(f"{QEMU} is not installed (Debian package qemu-system-x86)")
         settings = self.settings | {"SHELL_HERE": "yes" if shell else ""}
         (self.folder / "settings").write_text("".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()))
         (self.folder / "visible").write_text("".join(f"{path}\n" for path in visible))
@@ -120,8 +132,7 @@ class Machine:
         """Starts a program in `folder` of the machine. See poll() for its end."""
         command = Command(len(self._commands), self, label)
         self._commands[command.number] = command
-        path = "/run/rdma_vm:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"} | environment
+        variables = {"PATH": f"/run/rdma_vm:{PROGRAM_PATH}", "HOME": "/root", "LANG": "C.UTF-8"} | environment
         script = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         script += ["ulimit -l unlimited", f"cd {shlex.quote(folder)} || exit 125", f"exec {shlex.join(argv)}"]
         (self.folder / f"{command.number}.sh").write_text("\n".join(script) + "\n")
