@@ -73,7 +73,7 @@ class MachineTest(unittest.TestCase):
         before = int(self.on(target, count))
         self.on(source, f"for ((i = 0; i < {FRAMES}; i++)); do "
                         f"echo x >/dev/udp/ff02::1%{self.nic(source, plane)}/9 || :; done 2>/dev/null")
-        limit = time.monotonic() + 2
+        limit = time.monotonic() + 1
         while time.monotonic() < limit:
             if int(self.on(target, count)) - before >= FRAMES:
                 return True
@@ -120,8 +120,7 @@ class MachineTest(unittest.TestCase):
 
     def check_silent_cuts(self) -> None:
         plane = self.cluster.plane(1)
-        for how, host, forth, back in (("silent", None, False, False), ("from", 0, False, True), ("to", 0, True, False),
-                                       ("from", 1, True, False)):
+        for how, host, forth, back in (("silent", None, False, False), ("from", 0, False, True), ("to", 0, True, False)):
             with self.subTest(how=how, host=host):
                 plane.cut(how, host)
                 self.assert_passes(1, forth, back)

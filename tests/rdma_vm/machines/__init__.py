@@ -1,5 +1,6 @@
 """Small machines with SoftRoCE devices: see README.md."""
 
+import signal
 import sys
 
 from .cluster import Cluster, TimedOut
@@ -11,10 +12,17 @@ from .plane import Plane
 SKIP_EXIT_STATUS = 77
 
 
+def end_on_signals() -> None:
+    """A signal becomes an exception, so that what was made is removed on the way out."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
 def require_machines(**more_programs: str) -> None:
     """For tests: leaves with the status that ctest counts as skipped where there can be no machines, or where one of
     `more_programs` is missing, which is named with its Debian package.
     """
+    end_on_signals()
     try:
         require_programs(more_programs)
         find_kernel()
@@ -24,4 +32,4 @@ def require_machines(**more_programs: str) -> None:
 
 
 __all__ = ["Cluster", "Command", "MachineError", "NotAvailable", "Plane", "SKIP_EXIT_STATUS", "TimedOut", "fetch_kernel",
-           "require_machines"]
+           "end_on_signals", "require_machines"]

@@ -15,7 +15,7 @@ _FOLDERS = ("bin", "dev", "proc", "sys", "run", "modules", "guest", "control", "
 
 
 def write_initramfs(target: Path, kernel: Kernel) -> None:
-    busybox = shutil.which("busybox") or "/bin/busybox"
+    busybox = shutil.which("busybox") or ""
     if not os.access(busybox, os.X_OK) or _is_dynamic(busybox):
         raise NotAvailable("no static busybox is here (Debian package busybox-static)")
     with open(target, "wb") as out:

@@ -22,18 +22,19 @@ QEMU = "qemu-system-x86_64"
 _EMULATED_CPU = "max,-erms,-fsrm"
 _KERNEL_ARGUMENTS = ("console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
                      "random.trust_cpu=on audit=0 lsm= cryptomgr.notests rcupdate.rcu_expedited=1 "
-                     "net.ifnames=0 clearcpuid=rep_good")
+                     "net.ifnames=0 clearcpuid=rep_good maxcpus=1")
 
 
 def require_programs(more: dict[str, str] | None = None) -> None:
     """`more`: programs besides those that every machine needs, and their packages."""
     if platform.machine() != "x86_64":
         raise NotAvailable(f"the machines have x86 processors and run the host's programs; this is {platform.machine()}")
-    # ip, tc and rdma run in the machine, which sees the host's programs.
-    needed = {QEMU: "qemu-system-x86", "busybox": "busybox-static", "setpriv": "util-linux", "rdma": "iproute2"}
-    for program, package in (needed | (more or {})).items():
-        if shutil.which(program, path=PROGRAM_PATH) is None:
-            raise NotAvailable(f"{program} is not installed (Debian package {package})")
+    # What runs in the machine is looked for where the machine will look.
+    for path, needed in ((None, {QEMU: "qemu-system-x86", "busybox": "busybox-static", "setpriv": "util-linux"}),
+                         (PROGRAM_PATH, {"rdma": "iproute2", "tc": "iproute2"} | (more or {}))):
+        for program, package in needed.items():
+            if shutil.which(program, path=path) is None:
+                raise NotAvailable(f"{program} is not installed (Debian package {package})")
     if not list(Path("/etc/libibverbs.d").glob("rxe.driver")):
         raise NotAvailable("libibverbs has no driver for SoftRoCE (Debian package ibverbs-providers)")
 
@@ -208,7 +209,7 @@ class Machine:
                 words.append(f"the end of its {name}:\n{text}")
         raise MachineError("; ".join(words))
 
-    def last_words(self, name: str, lines: int = 25) -> str:
+    def last_words(self, name: str, lines: int = 40) -> str:
         try:
             text = (self.folder / name).read_text(errors="replace")
         except FileNotFoundError:
