@@ -4,7 +4,6 @@
     machine_test.py SingleMachine | PairOfMachines [TEST]
 """
 
-import os
 import re
 import sys
 import tempfile
@@ -69,17 +68,15 @@ class MachineTest(unittest.TestCase):
     def passes(self, source: int, plane: int) -> bool:
         """Do frames get from one host to the other? To a multicast address, so that nobody needs to be asked first."""
         target = 1 - source
-        count = f"cat /sys/class/net/{self.nic(target, plane)}/statistics/rx_packets"
-        before = int(self.on(target, count))
+        count = f"/sys/class/net/{self.nic(target, plane)}/statistics/rx_packets"
+        before = int(self.on(target, f"cat {count}"))
         self.on(source, f"for ((i = 0; i < {FRAMES}; i++)); do "
                         f"echo x >/dev/udp/ff02::1%{self.nic(source, plane)}/9 || :; done 2>/dev/null")
-        limit = time.monotonic() + 1
-        while time.monotonic() < limit:
-            if int(self.on(target, count)) - before >= FRAMES:
-                return True
+        passed = int(self.on(target, f"for ((i = 0; i < 20; i++)); do "
+                                     f"[ $(<{count}) -lt {before + FRAMES} ] || break; sleep 0.05; done; cat {count}")) - before
         # The kernels have a word to say now and then; that is not many frames.
-        self.assertLess(int(self.on(target, count)) - before, FRAMES / 2, "some frames pass and some do not")
-        return False
+        self.assertTrue(passed >= FRAMES or passed < FRAMES / 2, f"{passed} of {FRAMES} frames pass on plane {plane}")
+        return passed >= FRAMES
 
     def assert_passes(self, plane: int, forth: bool, back: bool) -> None:
         self.assertEqual([self.passes(0, plane), self.passes(1, plane)], [forth, back], f"plane {plane}")
@@ -114,9 +111,8 @@ class MachineTest(unittest.TestCase):
 
     def check_writes(self) -> None:
         for plane in range(PLANES):
-            for source, gid in ((0, GID_OF_IPV4), (1, GID_OF_IPV6)):
-                with self.subTest(plane=plane, source=source):
-                    self.write_passes(source, plane, gid)
+            with self.subTest(plane=plane):
+                self.write_passes(plane % 2, plane, GID_OF_IPV4 if plane in (0, 3) else GID_OF_IPV6)
 
     def check_silent_cuts(self) -> None:
         plane = self.cluster.plane(1)
