@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "transport/fabric.h"
 #include "transport/link_settings.h"
@@ -198,6 +199,7 @@ class FabricContext final : public Context {
       fabric_->close_listener(id);
       return address.status();
     }
+    warn_of_interfaces_left_out(*address);
     return std::unique_ptr<Listener>(std::make_unique<FabricListener>(fabric_, id, *address));
   }
 
@@ -222,7 +224,22 @@ class FabricContext final : public Context {
   }
 
  private:
+  // NCCL's handle has 128 bytes, and IPv6 addresses fill it with four.
+  void warn_of_interfaces_left_out(const Address& address) {
+    auto carried = tcp::decode_address(address);
+    const std::size_t all = fabric_->endpoints().size();
+    if (!carried || carried->endpoints.size() == all || has_warned_.exchange(true)) return;
+    (*fabric_->log())(
+        LogLevel::kWarn,
+        fmt::format("an address has room for {} of this process's {} interfaces, from {} to {}; the "
+                    "others carry nothing for its listeners. Choose with WEFT_IF which are used, or "
+                    "use IPv4 (WEFT_FAMILY=4), of which 11 fit",
+                    carried->endpoints.size(), all, carried->endpoints.front().address.to_string(),
+                    carried->endpoints.back().address.to_string()));
+  }
+
   std::shared_ptr<Fabric> fabric_;
+  std::atomic<bool> has_warned_ = false;
 };
 
 }  // namespace
