@@ -1,7 +1,7 @@
 """Debian's kernel with SoftRoCE, made ready to boot: the unpacked vmlinux and the few modules that the machines load.
 
 They are kept in ~/.cache/weft/rdma_vm (or below XDG_CACHE_HOME), a folder for each kernel and list of modules, about
-55 MB. They come from a kernel that is installed, or from the newest package, which is downloaded and unpacked but not
+70 MB. They come from a kernel that is installed, or from the newest package, which is downloaded and unpacked but not
 installed: a kernel in /boot is the computer's own affair.
 """
 
@@ -46,7 +46,7 @@ def find_kernel() -> Kernel:
     if ready and (kernel := _open(ready[-1])):
         return kernel
     raise NotAvailable("no Debian kernel with the module rdma_rxe is here; tests/rdma_vm/run --fetch-kernel downloads "
-                       f"one (70 MB, of which 55 MB are kept in {_cache()}) without installing it")
+                       f"one (70 MB to download, 70 MB kept in {_cache()}) without installing it")
 
 
 def fetch_kernel() -> Kernel:
