@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "transport/fabric.h"
 #include "transport/link_settings.h"
@@ -67,22 +66,49 @@ class FabricListener final : public Listener {
   Address address_;
 };
 
+std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::InterfaceAddress>& interfaces) {
+  std::vector<tcp::NetworkAddress> result;
+  for (const auto& one : interfaces) result.push_back({one.address, one.prefix_length});
+  return result;
+}
+
+std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::Endpoint>& endpoints) {
+  std::vector<tcp::NetworkAddress> result;
+  for (const auto& one : endpoints) result.push_back({one.address, one.prefix_length});
+  return result;
+}
+
+// One route a plane. Empty where no address of ours goes with one of theirs.
+std::vector<tcp::PathRoute> pair_planes(const Fabric& fabric, const std::vector<tcp::Endpoint>& endpoints) {
+  std::vector<tcp::PathRoute> planes;
+  for (const tcp::AddressPair& pair :
+       tcp::pair_addresses(networks(fabric.interfaces()), networks(endpoints))) {
+    tcp::PathRoute route;
+    route.local = fabric.interfaces()[static_cast<std::size_t>(pair.local)];
+    route.remote = endpoints[static_cast<std::size_t>(pair.remote)];
+    route.bind_to_device =
+        tcp::should_bind_to_device(route.local, route.remote.address, fabric.host_addresses());
+    route.plane = static_cast<std::uint8_t>(planes.size());
+    planes.push_back(std::move(route));
+  }
+  return planes;
+}
+
 // First one path, over whichever pair of interfaces answers; then the others, which the link dials by itself.
+// Before that, where the address could not hold all of the listener's endpoints, they are asked for: how many
+// planes there are must be known when the first path is dialled.
 class FabricConnector final : public Connector {
  public:
-  FabricConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes)
-      : fabric_(std::move(fabric)), planes_(std::move(planes)), began_(engine::steady_now()) {
-    const PathPlan plan = plan_paths(fabric_->config(), planes_.size(), stays_within_host());
-    planes_.resize(plan.planes);
-    for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), plan.per_plane, plane);
+  FabricConnector(std::shared_ptr<Fabric> fabric, const tcp::ListenerAddress& listener,
+                  std::vector<tcp::PathRoute> planes)
+      : fabric_(std::move(fabric)), asks_endpoints_(listener.left_out != 0), began_(engine::steady_now()) {
     dialing_.secret = fabric_->secret();
-    dialing_.hello.listener_id = listener;
+    dialing_.hello.listener_id = listener.listener_id;
     randombytes_buf(dialing_.hello.connection_id.data(), dialing_.hello.connection_id.size());
-    dialing_.hello.total_paths = static_cast<std::uint8_t>(routes_.size());
     dialing_.hello.parameters = offered_parameters(fabric_->config());
     dialing_.hello.endpoints = fabric_->endpoints();
-    dialing_.hello.options.push_back({kPlanesOption, {static_cast<std::byte>(planes_.size())}});
     dialing_.attempt_timeout = kAttemptTimeout;
+    use_planes(std::move(planes));
   }
   ~FabricConnector() override {
     if (link_) fabric_->retire(link_);
@@ -103,6 +129,22 @@ class FabricConnector final : public Connector {
   }
 
  private:
+  void use_planes(std::vector<tcp::PathRoute> planes) {
+    planes_ = std::move(planes);
+    const PathPlan plan = plan_paths(fabric_->config(), planes_.size(), stays_within_host());
+    planes_.resize(plan.planes);
+    routes_.clear();
+    for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), plan.per_plane, plane);
+    dialing_.hello.total_paths = static_cast<std::uint8_t>(routes_.size());
+    dialing_.hello.options = {{kPlanesOption, {static_cast<std::byte>(planes_.size())}}};
+  }
+  // The peer's word is within the limits of handshake_message.h, and pairing takes nothing that our own
+  // interfaces do not go with.
+  void learn_endpoints(const tcp::Welcome& welcome) {
+    asks_endpoints_ = false;
+    std::vector<tcp::PathRoute> planes = pair_planes(*fabric_, welcome.endpoints);
+    if (planes.size() > planes_.size()) use_planes(std::move(planes));
+  }
   bool stays_within_host() const {
     return std::all_of(planes_.begin(), planes_.end(), [this](const tcp::PathRoute& plane) {
       return tcp::is_address_of_host(plane.remote.address, fabric_->host_addresses());
@@ -119,7 +161,8 @@ class FabricConnector final : public Connector {
                         fabric_->config().connect_timeout.count(), last_error_.message()));
       }
       if (now < next_attempt_) return Status::ok();
-      dialing_.hello.purpose = tcp::PathPurpose::kFirstPath;
+      dialing_.hello.purpose =
+          asks_endpoints_ ? tcp::PathPurpose::kAskEndpoints : tcp::PathPurpose::kFirstPath;
       std::size_t plane = attempt_ % planes_.size();
       path_ = static_cast<multipath::PathId>(first_path_of(plane));
       incarnation_ = static_cast<multipath::Incarnation>(++attempt_);
@@ -134,6 +177,10 @@ class FabricConnector final : public Connector {
       tcp::log_failed_dial(*dial, *fabric_->log());
       if (dial->is_refused()) return last_error_;
       next_attempt_ = now + std::chrono::milliseconds(attempt_ % planes_.size() == 0 ? 20 : 0);
+      return Status::ok();
+    }
+    if (asks_endpoints_) {
+      learn_endpoints(dial->welcome());
       return Status::ok();
     }
     return begin_link(*dial, now);
@@ -159,6 +206,7 @@ class FabricConnector final : public Connector {
   }
 
   std::shared_ptr<Fabric> fabric_;
+  bool asks_endpoints_;
   std::vector<tcp::PathRoute> planes_;  // one route a plane
   std::vector<tcp::PathRoute> routes_;  // one a path
   tcp::DialSettings dialing_;
@@ -170,18 +218,6 @@ class FabricConnector final : public Connector {
   Status last_error_{StatusCode::kUnreachable, "there was none"};
   std::shared_ptr<TcpLink> link_;
 };
-
-std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::InterfaceAddress>& interfaces) {
-  std::vector<tcp::NetworkAddress> result;
-  for (const auto& one : interfaces) result.push_back({one.address, one.prefix_length});
-  return result;
-}
-
-std::vector<tcp::NetworkAddress> networks(const std::vector<tcp::Endpoint>& endpoints) {
-  std::vector<tcp::NetworkAddress> result;
-  for (const auto& one : endpoints) result.push_back({one.address, one.prefix_length});
-  return result;
-}
 
 class FabricContext final : public Context {
  public:
@@ -199,47 +235,23 @@ class FabricContext final : public Context {
       fabric_->close_listener(id);
       return address.status();
     }
-    warn_of_interfaces_left_out(*address);
     return std::unique_ptr<Listener>(std::make_unique<FabricListener>(fabric_, id, *address));
   }
 
   Result<std::unique_ptr<Connector>> connect(const Address& address) override {
     auto listener = tcp::decode_address(address);
     if (!listener) return listener.status();
-    auto local = networks(fabric_->interfaces());
-    auto remote = networks(listener->endpoints);
-    std::vector<tcp::PathRoute> planes;
-    for (const tcp::AddressPair& pair : tcp::pair_addresses(local, remote)) {
-      tcp::PathRoute route;
-      route.local = fabric_->interfaces()[static_cast<std::size_t>(pair.local)];
-      route.remote = listener->endpoints[static_cast<std::size_t>(pair.remote)];
-      route.bind_to_device =
-          tcp::should_bind_to_device(route.local, route.remote.address, fabric_->host_addresses());
-      route.plane = static_cast<std::uint8_t>(planes.size());
-      planes.push_back(std::move(route));
+    std::vector<tcp::PathRoute> planes = pair_planes(*fabric_, listener->endpoints);
+    if (planes.empty()) {
+      return Status(StatusCode::kUnreachable,
+                    tcp::explain_no_pair(networks(fabric_->interfaces()), networks(listener->endpoints)));
     }
-    if (planes.empty()) return Status(StatusCode::kUnreachable, tcp::explain_no_pair(local, remote));
     return std::unique_ptr<Connector>(
-        std::make_unique<FabricConnector>(fabric_, listener->listener_id, std::move(planes)));
+        std::make_unique<FabricConnector>(fabric_, *listener, std::move(planes)));
   }
 
  private:
-  // NCCL's handle has 128 bytes, and IPv6 addresses fill it with four.
-  void warn_of_interfaces_left_out(const Address& address) {
-    auto carried = tcp::decode_address(address);
-    const std::size_t all = fabric_->endpoints().size();
-    if (!carried || carried->endpoints.size() == all || has_warned_.exchange(true)) return;
-    (*fabric_->log())(
-        LogLevel::kWarn,
-        fmt::format("an address has room for {} of this process's {} interfaces, from {} to {}; the "
-                    "others carry nothing for its listeners. Choose with WEFT_IF which are used, or "
-                    "use IPv4 (WEFT_FAMILY=4), of which 11 fit",
-                    carried->endpoints.size(), all, carried->endpoints.front().address.to_string(),
-                    carried->endpoints.back().address.to_string()));
-  }
-
   std::shared_ptr<Fabric> fabric_;
-  std::atomic<bool> has_warned_ = false;
 };
 
 }  // namespace

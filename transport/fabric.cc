@@ -251,9 +251,9 @@ tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
   {
     std::lock_guard lock(mutex_);
     auto known = accepted_.find(hello.connection_id);
-    if (known != accepted_.end()) {
+    if (known != accepted_.end() && hello.purpose != tcp::PathPurpose::kAskEndpoints) {
       link = known->second;
-    } else if (hello.purpose != tcp::PathPurpose::kFirstPath) {
+    } else if (hello.purpose == tcp::PathPurpose::kAdditionalPath) {
       verdict.code = tcp::RefusalCode::kUnknownConnection;
       verdict.why = "the connection was closed at this end";
       return verdict;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/engine/loopback.h"
+#include "transport/tcp/address_codec.h"
 
 namespace weft::loopback {
 namespace {
@@ -120,6 +121,39 @@ TEST(Connecting, HalfOpenConnectorsAreDroppedWithoutATrace) {
     return found;
   }));
   EXPECT_EQ(wait(**connection, send).status, StatusCode::kOk);
+}
+
+// tests/netns has the machines with so many interfaces.
+TEST(Connecting, WhereTheAddressHasNotRoomForAllEndpointsTheListenerIsAsked) {
+  for (const char* secret : {"", "open-sesame-1"}) {
+    Config same = config_without_silence_limit();
+    same.secret = secret;
+    auto near = make_context(same), far = make_context(same);
+    ASSERT_TRUE(near && far);
+    auto listener = listen(*far);
+    ASSERT_TRUE(listener);
+    auto whole = tcp::decode_address(listener->address());
+    ASSERT_TRUE(whole);
+    auto shortened = tcp::encode_address(whole->listener_id, whole->endpoints, 3);
+    ASSERT_TRUE(shortened);
+    auto connector = near->connect(*shortened);
+    ASSERT_TRUE(connector);
+    auto connected = poll_until_settled(**connector);
+    ASSERT_TRUE(connected) << connected.status().message();
+    auto accepted = accept_one(*listener);
+    ASSERT_TRUE(accepted);
+    expect_messages_pass(**connected, *accepted, 300000, 1);
+    auto more = listener->accept();
+    EXPECT_TRUE(more && !*more) << "who asks is no connection";
+    EXPECT_EQ(totals(*accepted).failures, 0u);
+
+    listener.reset();
+    auto late = near->connect(*shortened);
+    ASSERT_TRUE(late);
+    auto refused = poll_until_settled(**late);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.status().message(), HasSubstr("no such listener"));
+  }
 }
 
 TEST(Connecting, ToAListenerThatIsGoneSaysSo) {

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(weft::tcp::is_possible_endpoint(endpoint) && endpoint.port != 0,
             "an endpoint can be connected to");
   }
-  const auto again = weft::tcp::encode_address(decoded->listener_id, decoded->endpoints);
+  const auto again = weft::tcp::encode_address(decoded->listener_id, decoded->endpoints, decoded->left_out);
   require(again.is_ok() && again->bytes == address.bytes, "an address has one encoding");
   return 0;
 }

@@ -55,6 +55,12 @@ class InterfaceChoiceTest(unittest.TestCase):
         with Fabric(planes=4, families="6") as fabric:
             self.assert_used(fabric, {0, 1, 2, 3}, {})
 
+    def test_more_planes_than_an_address_has_room_for(self):
+        # Slow enough for a small machine to fill all of them: else a plane's share is what the processor leaves it.
+        for planes, families in ((6, "6"), (13, "4")):
+            with self.subTest(planes=planes), Fabric(planes=planes, families=families, rate="100mbit") as fabric:
+                self.assert_used(fabric, set(range(planes)), {})
+
     def test_family_of_planes_that_have_both(self):
         with Fabric(planes=2) as fabric:
             for family in ("4", "6"):

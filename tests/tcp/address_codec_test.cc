@@ -53,11 +53,25 @@ TEST(AddressCodec, RoundTrips) {
 }
 
 TEST(AddressCodec, LeavesOutWhatDoesNotFit) {
-  EXPECT_EQ(round_trip(ipv4(40)), ipv4(kMaxIpv4InAddress));
+  EXPECT_EQ(round_trip(ipv4(32)), ipv4(kMaxIpv4InAddress));
   std::vector<Endpoint> input = ipv6(6), expected = ipv6(kMaxIpv6InAddress);
   input.push_back(ipv4(1)[0]);
   expected.push_back(ipv4(1)[0]);
   EXPECT_EQ(round_trip(input), expected) << "an IPv4 endpoint still fits behind four of IPv6";
+}
+
+TEST(AddressCodec, CountsWhatItLeavesOut) {
+  for (const auto& [endpoints, left_out] :
+       {std::pair(ipv4(kMaxIpv4InAddress), 0u), {ipv4(32), 32 - 11u}, {ipv6(4), 0u}, {ipv6(6), 2u}}) {
+    const auto address = encode_address(1, endpoints);
+    ASSERT_TRUE(address.is_ok());
+    const auto decoded = decode_address(*address);
+    ASSERT_TRUE(decoded.is_ok());
+    EXPECT_EQ(decoded->left_out, left_out);
+    EXPECT_EQ(encode_address(1, decoded->endpoints, left_out)->bytes, address->bytes);
+  }
+  EXPECT_FALSE(encode_address(1, ipv4(33)).is_ok()) << "a handshake cannot list them";
+  EXPECT_FALSE(encode_address(1, ipv4(1), 32).is_ok());
 }
 
 TEST(AddressCodec, DropsScopes) {
@@ -141,9 +155,10 @@ TEST(AddressCodec, MalformedFieldsBehindARightChecksumAreRefused) {
     unsigned value;
     const char* message;
   } kCases[] = {{4, 2, "version 2"},     {5, 0, "header"},        {5, 12, "header"},
-                {5, 3, "endpoint 2"},    {5, 1, "bytes behind"},  {6, 1, "header"},
-                {16, 5, "endpoint 0"},   {16, 6, "endpoint"},     {17, 33, "endpoint 0"},
-                {17, 255, "endpoint 0"}, {20, 224, "endpoint 0"}, {107, 1, "bytes behind"}};
+                {5, 3, "endpoint 2"},    {5, 1, "bytes behind"},  {6, 31, "header"},
+                {7, 1, "header"},        {16, 5, "endpoint 0"},   {16, 6, "endpoint"},
+                {17, 33, "endpoint 0"},  {17, 255, "endpoint 0"}, {20, 224, "endpoint 0"},
+                {107, 1, "bytes behind"}};
   for (const auto& c : kCases) {
     Address bad = good;
     bad.bytes[c.at] = static_cast<std::byte>(c.value);
@@ -168,7 +183,7 @@ TEST(AddressCodec, WhateverDecodesEncodesToTheSameBytes) {
     const auto decoded = decode_address(address);
     if (!decoded.is_ok()) continue;
     ++decoded_count;
-    const auto again = encode_address(decoded->listener_id, decoded->endpoints);
+    const auto again = encode_address(decoded->listener_id, decoded->endpoints, decoded->left_out);
     ASSERT_TRUE(again.is_ok());
     ASSERT_EQ(again->bytes, address.bytes);
   }

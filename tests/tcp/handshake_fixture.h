@@ -30,7 +30,7 @@ inline Hello full_hello() {
   Hello hello;
   hello.listener_id = 0x1122334455667788;
   hello.connection_id.fill(std::byte{0x5a});
-  hello.purpose = PathPurpose::kRevivedPath;
+  hello.purpose = PathPurpose::kAskEndpoints;
   hello.path_index = 5;
   hello.plane = 1;
   hello.total_paths = 8;

@@ -144,7 +144,7 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
         welcome.path_index = handshake.hello().path_index;
         welcome.incarnation = handshake.hello().incarnation;
         welcome.parameters = verdict.parameters;
-        welcome.endpoints = endpoints_;
+        if (handshake.hello().purpose == PathPurpose::kAskEndpoints) welcome.endpoints = endpoints_;
         if (!handshake.accept(std::move(welcome)))
           handshake.refuse(RefusalCode::kLimit, "too many interfaces");
       } else {
@@ -154,7 +154,8 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
     }
     if (handshake.state() == HandshakeState::kDone && handshake.output().empty()) {
       epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, guest.socket.fd(), nullptr);
-      visitor.welcome(handshake.hello(), guest.device, std::move(guest.socket));
+      if (handshake.hello().purpose != PathPurpose::kAskEndpoints)
+        visitor.welcome(handshake.hello(), guest.device, std::move(guest.socket));
       return false;
     }
     if (handshake.state() == HandshakeState::kFailed) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "transport/multipath/crc32c.h"
+#include "transport/tcp/handshake_message.h"
 
 namespace weft::tcp {
 namespace {
@@ -61,7 +62,8 @@ bool read_endpoint(ByteReader* reader, Endpoint* endpoint) {
   return !reader->overrun() && is_possible_endpoint(*endpoint);
 }
 
-Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints) {
+Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints,
+                               std::size_t left_out) {
   Address address;
   const std::span<std::byte> bytes(address.bytes);
   ByteWriter body(bytes.subspan(kEndpointsAt, kChecksumAt - kEndpointsAt));
@@ -72,17 +74,23 @@ Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoi
                                                       endpoint.address.to_string_with_port(endpoint.port) +
                                                       "/" + std::to_string(endpoint.prefix_length));
     }
-    if (encoded_bytes(endpoint) > body.room()) continue;
+    if (encoded_bytes(endpoint) > body.room()) {
+      ++left_out;
+      continue;
+    }
     write_endpoint(endpoint, &body);
     ++count;
   }
   if (count == 0) return Status(StatusCode::kInvalidArgument, "a listener needs at least one endpoint");
+  if (count + left_out > kMaxHandshakeEndpoints)
+    return Status(StatusCode::kInvalidArgument, "a listener has too many endpoints");
 
   ByteWriter head(bytes.first(kEndpointsAt));
   head.u32(kAddressMagic);
   head.u8(kAddressVersion);
   head.u8(count);
-  head.u16(0);
+  head.u8(static_cast<std::uint8_t>(left_out));
+  head.u8(0);
   head.u64(listener_id);
   ByteWriter(bytes.subspan(kChecksumAt)).u32(checksum(bytes));
   return address;
@@ -104,10 +112,13 @@ Result<ListenerAddress> decode_address(const Address& address) {
                     std::to_string(kAddressVersion) + "; run the same Weft on both sides");
   }
   const std::uint8_t count = reader.u8();
-  const std::uint16_t reserved = reader.u16();
   ListenerAddress result;
+  result.left_out = reader.u8();
+  const std::uint8_t reserved = reader.u8();
   result.listener_id = reader.u64();
-  if (count == 0 || count > kMaxIpv4InAddress || reserved != 0) return unusable("its header is malformed");
+  if (count == 0 || count > kMaxIpv4InAddress || count + result.left_out > kMaxHandshakeEndpoints ||
+      reserved != 0)
+    return unusable("its header is malformed");
 
   ByteReader body(bytes.subspan(kEndpointsAt, kChecksumAt - kEndpointsAt));
   for (int i = 0; i < count; ++i) {

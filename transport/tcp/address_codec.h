@@ -1,7 +1,10 @@
 // What stands in a weft::Address: where a listener can be reached, and which listener it is.
 //
-//   0 magic "WFTA"   4 version   5 number of endpoints   6 zero (u16)   8 listener id (u64)
+//   0 magic "WFTA"   4 version   5 number of endpoints   6 left out   7 zero   8 listener id (u64)
 //  16 endpoints, 8 bytes (IPv4) or 20 bytes (IPv6) each, then zeros     108 CRC32C of the first 108 bytes
+//
+// Endpoints that do not fit are counted ("left out"); the connector asks the listener for the full list then
+// (PathPurpose::kAskEndpoints).
 //
 // An endpoint: family (4, 6), prefix length, port (u16), 4 or 16 address bytes. Numbers are little-endian,
 // addresses in network order. Scopes are not carried: they mean nothing on another machine.
@@ -22,20 +25,23 @@
 
 namespace weft::tcp {
 
-// 92 bytes of endpoints. The handshake carries the full list; an address needs only enough to get there.
+// 92 bytes of endpoints.
 inline constexpr std::size_t kMaxIpv4InAddress = 11;
 inline constexpr std::size_t kMaxIpv6InAddress = 4;
 
 struct ListenerAddress {
   std::uint64_t listener_id = 0;
   std::vector<Endpoint> endpoints;
+  std::size_t left_out = 0;  // that the listener has besides
 
   bool operator==(const ListenerAddress&) const = default;
 };
 
-// Puts in as many endpoints as fit, in their order, passing over those that do not. kInvalidArgument where
-// there is none, or one that nobody could connect to.
-Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints);
+// Puts in as many endpoints as fit, in their order, passing over those that do not; `left_out` more are not
+// even listed. kInvalidArgument where there is none, one that nobody could connect to, or more than a
+// handshake can list.
+Result<Address> encode_address(std::uint64_t listener_id, std::span<const Endpoint> endpoints,
+                               std::size_t left_out = 0);
 
 // At least one endpoint, each one that a connect() may be tried with. kInvalidArgument for anything else.
 Result<ListenerAddress> decode_address(const Address& address);

@@ -67,7 +67,11 @@ struct Challenge {
   bool operator==(const Challenge&) const = default;
 };
 
-enum class PathPurpose : std::uint8_t { kFirstPath = 1, kAdditionalPath = 2, kRevivedPath = 3 };
+enum class PathPurpose : std::uint8_t {
+  kFirstPath = 1,
+  kAdditionalPath = 2,  // of a connection that is there; a path that comes back too
+  kAskEndpoints = 3,    // no path: the listener's endpoints do not all fit an address; WELCOME lists them
+};
 
 // In HELLO what the connector asks for, in WELCOME what holds for the connection: a chunk limit no larger
 // than asked for.
@@ -126,7 +130,7 @@ struct Welcome {
   std::uint8_t path_index = 0;
   std::uint32_t incarnation = 0;
   LinkParameters parameters;
-  std::vector<Endpoint> endpoints;  // the server's interfaces with the ports to connect to
+  std::vector<Endpoint> endpoints;  // all to connect to, for kAskEndpoints
   std::vector<HandshakeOption> options;
 
   bool operator==(const Welcome&) const = default;

@@ -13,6 +13,6 @@ def spread_over_planes(fabric, listener: int = 1) -> None:
     for host, namespace in enumerate(fabric.hosts):
         announces = host == listener
         lines = [f"mptcp limits set subflows {limit} add_addr_accepted {0 if announces else limit}"]
-        for plane in fabric.planes[1:] if announces else []:
+        for plane in fabric.planes[1 : 1 + limit] if announces else []:
             lines.append(f"mptcp endpoint add {fabric.address(host, plane.index)} dev {plane.nics[host]} signal")
         ip_batch(namespace, lines)
