@@ -15,8 +15,7 @@ TEST(DataPath, AllocatesNothingInTenThousandMessages) {
   if (!testing_support::can_count_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
   // A path that is given up on a busy machine is connected anew, which does allocate and is not the data
   // path.
-  Config patient = config();
-  patient.path_timeout = std::chrono::seconds(10);
+  Config patient = config_without_silence_limit();
   patient.peer_timeout = std::chrono::seconds(80);
   auto near = make_context(patient), far = make_context(patient);
   ASSERT_TRUE(near && far);

@@ -40,10 +40,10 @@ class ForkedChild : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_FALSE(has_sockets()) << "the test was started with open sockets";
-    Config with_statistics = config();
+    Config with_statistics = config_without_silence_limit();
     with_statistics.stats_file = testing::TempDir() + "weft-forked-child-%p.json";
     near_ = make_context(with_statistics, &log_);
-    far_ = make_context(config(), &log_);
+    far_ = make_context(config_without_silence_limit(), &log_);
     ASSERT_TRUE(near_ && far_);
     listener_ = listen(*far_);
     ASSERT_TRUE(listener_);

@@ -69,8 +69,7 @@ std::size_t open_files() {
 class Victim {
  public:
   void start() {
-    Config patient = config();
-    patient.path_timeout = std::chrono::seconds(10);  // a path failure here is the attack's doing
+    Config patient = config_without_silence_limit();  // a path failure here is the attack's doing
     near_ = make_context(patient);
     patient.log_level = LogLevel::kInfo;
     context_ = make_context(patient, &log_);

@@ -16,6 +16,12 @@ Config config() {
   return config;
 }
 
+Config config_without_silence_limit() {
+  Config patient = config();
+  patient.path_timeout = std::chrono::seconds(10);
+  return patient;
+}
+
 LogSink LogBook::sink() {
   return [this](LogLevel, const std::string& message) {
     std::lock_guard lock(mutex_);
