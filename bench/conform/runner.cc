@@ -122,17 +122,18 @@ Outcome run_in_child(const SuiteOptions& options, int timeout_s, const Work& wor
   bool reaped = false;
   for (;;) {
     pollfd waiting{answer[0], POLLIN, 0};
-    if (poll(&waiting, 1, 50) > 0) {
+    if (poll(&waiting, 1, reaped ? 0 : 50) > 0) {
       char part[1024];
       const ssize_t got = read(answer[0], part, sizeof(part));
       if (got <= 0) break;
       said.append(part, got);
       continue;
     }
-    // A second process of the check may outlive the first and hold the pipe open.
-    reaped = waitpid(child, &status, WNOHANG) == child;
     if (reaped) break;
-    stopped = overdue(options.context, started_ns, timeout_s);
+    // A second process of the check may outlive the first and hold the pipe open. What the first has said
+    // just before its end is still to be read.
+    reaped = waitpid(child, &status, WNOHANG) == child;
+    if (!reaped) stopped = overdue(options.context, started_ns, timeout_s);
     if (stopped) break;
   }
   kill(-child, SIGKILL);
