@@ -190,8 +190,10 @@ TEST_F(Messages, PassThroughPathsThatAreCutInTheirMidst) {
   constexpr unsigned kCutsPerMessage = 5;
   const Bytes sent = pattern(kBytes, 5);
   unsigned random = 12345, cuts = 0;
-  // Until chunks have moved: a cut may meet a path that has nothing outstanding.
-  for (unsigned message = 0; message < 2 || (totals(one()).resent == 0 && message < 50); ++message) {
+  // Until there were enough cuts, and chunks have moved: on a busy machine the housekeeping threads may move
+  // most of a message between two looks at it, and a cut may meet a path that has nothing outstanding.
+  const auto is_enough = [&] { return cuts >= 2 * kCutsPerMessage && totals(one()).resent != 0; };
+  for (unsigned message = 0; !is_enough() && message < 50; ++message) {
     Bytes received(kBytes);
     const RequestId receive = other().post_receive(received.data(), kBytes, message);
     const RequestId send = one().post_send(sent.data(), kBytes, message);
@@ -212,12 +214,11 @@ TEST_F(Messages, PassThroughPathsThatAreCutInTheirMidst) {
       return completion.done;
     }));
     cuts += cuts_now;
-    ASSERT_EQ(cuts_now, kCutsPerMessage) << "the message was over before it was cut";
     ASSERT_EQ(completion.status, StatusCode::kOk) << other().error().message();
     ASSERT_EQ(wait(one(), send, other()).status, StatusCode::kOk);
     ASSERT_TRUE(received == sent) << "message " << message;
   }
-  EXPECT_GT(totals(one()).resent, 0u) << cuts << " cuts";
+  EXPECT_TRUE(is_enough()) << cuts << " cuts, " << totals(one()).resent << " chunks were sent again";
   // They come back while nothing but the housekeeping threads is at work, too.
   EXPECT_TRUE(repeat_until([&] { return totals(one()).all_good && totals(other()).all_good; }));
   for (Connection* end : {&one(), &other()}) {
