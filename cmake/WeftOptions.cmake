@@ -38,17 +38,27 @@ else()
   weft_resolve(CUDA "${CUDAToolkit_FOUND}" "CUDA toolkit ${CUDAToolkit_VERSION} (set CUDAToolkit_ROOT if it is elsewhere)")
 endif()
 
-# The verbs and UCX backends are not written yet: AUTO says so, ON refuses, and nobody is told that a part
-# is in that is not.
-foreach(part VERBS UCX)
-  weft_resolve(${part} FALSE "this version of Weft has no such backend; transport is TCP")
-endforeach()
+# The UCX backend is not written yet: AUTO says so, ON refuses, and nobody is told that a part is in that is not.
+weft_resolve(UCX FALSE "this version of Weft has no such backend")
 
 find_package(Threads REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json 3 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(PkgConfig REQUIRED)
+# Headers only: the library is opened at run time, so that what is built here starts on machines without it. That it
+# is here all the same shows that the headers are those of an installed rdma-core.
+if(WEFT_VERBS STREQUAL "OFF")
+  weft_resolve(VERBS FALSE "")
+else()
+  pkg_check_modules(ibverbs QUIET libibverbs)
+  find_path(WEFT_VERBS_INCLUDE infiniband/verbs.h HINTS ${ibverbs_INCLUDE_DIRS} ${ibverbs_INCLUDEDIR})
+  if(ibverbs_FOUND AND WEFT_VERBS_INCLUDE)
+    weft_resolve(VERBS TRUE "headers of libibverbs ${ibverbs_VERSION}; the library is opened at run time")
+  else()
+    weft_resolve(VERBS FALSE "pkg-config finds no libibverbs (Debian: libibverbs-dev, pkg-config)")
+  endif()
+endif()
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
 # Static where there is one: the NCCL plugin must load on machines that have no libsodium.
 find_library(WEFT_SODIUM_ARCHIVE libsodium.a HINTS ${sodium_LIBRARY_DIRS} ${sodium_LIBDIR})

@@ -24,6 +24,7 @@ MAY_INCLUDE = (
     ("transport/engine/", ("transport/multipath/", "weft/")),
     ("transport/bootstrap/", ("weft/",)),
     ("transport/tcp/", ("transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
+    ("transport/verbs/", ("transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
     # context and fabric, where backends are made and handed to the engine.
     ("transport/", ("transport/", "weft/")),
     ("compression/", ("weft/",)),

@@ -1,0 +1,18 @@
+# Nothing of ours needs libibverbs to start: no program names it, and no object calls a function of it directly, not
+# even through an inline function of verbs.h.
+execute_process(COMMAND "${NM}" --undefined-only "${ARCHIVE}" OUTPUT_VARIABLE undefined COMMAND_ERROR_IS_FATAL ANY)
+if(NOT undefined MATCHES "dlvsym")
+  message(FATAL_ERROR "${ARCHIVE} does not open libibverbs at all? ${undefined}")
+endif()
+if(undefined MATCHES "[ _](ibv_[a-z_0-9]+)")
+  message(FATAL_ERROR "${ARCHIVE} calls ${CMAKE_MATCH_1} directly; take it from VerbsLibrary")
+endif()
+foreach(program IN LISTS PROGRAMS)
+  execute_process(COMMAND "${READELF}" --dynamic "${program}" OUTPUT_VARIABLE dynamic COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT dynamic MATCHES "libc\\.so")
+    message(FATAL_ERROR "${program}: nothing is needed? ${dynamic}")
+  endif()
+  if(dynamic MATCHES "libibverbs")
+    message(FATAL_ERROR "${program} needs libibverbs to start")
+  endif()
+endforeach()
