@@ -2,13 +2,10 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <bit>
-#include <cctype>
 #include <cerrno>
-#include <charconv>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -16,34 +13,11 @@
 #include <string_view>
 #include <system_error>
 
+#include "transport/engine/natural_order.h"
+#include "transport/engine/pci_path.h"
+
 namespace weft::tcp {
 namespace {
-
-// eth2 before eth10: runs of digits compare as numbers.
-bool natural_less(std::string_view a, std::string_view b) {
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  std::size_t i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (digit(a[i]) && digit(b[j])) {
-      while (i < a.size() && a[i] == '0') ++i;
-      while (j < b.size() && b[j] == '0') ++j;
-      std::size_t end_a = i, end_b = j;
-      while (end_a < a.size() && digit(a[end_a])) ++end_a;
-      while (end_b < b.size() && digit(b[end_b])) ++end_b;
-      if (end_a - i != end_b - j) return end_a - i < end_b - j;
-      if (const int order = a.substr(i, end_a - i).compare(b.substr(j, end_b - j)); order != 0)
-        return order < 0;
-      i = end_a;
-      j = end_b;
-    } else {
-      if (a[i] != b[j]) return a[i] < b[j];
-      ++i;
-      ++j;
-    }
-  }
-  if (i < a.size() || j < b.size()) return j < b.size();
-  return a < b;  // eth01 and eth1 are two interfaces
-}
 
 int prefix_length_of(const sockaddr* netmask, Family family) {
   if (netmask == nullptr) return family == Family::kIpv4 ? 32 : 128;
@@ -154,20 +128,6 @@ Status nothing_left(std::span<const InterfaceAddress> all, const engine::Interfa
           wanted + ". Interfaces here: " + describe(all) + ". " + advice + "."};
 }
 
-bool is_pci_function(std::string_view component) {
-  // dddd:bb:dd.f; domains above ffff exist (Hyper-V, VMD), so the first field may be longer.
-  const std::size_t domain = component.find(':');
-  if (domain == std::string_view::npos || domain < 4 || component.size() != domain + 8) return false;
-  const auto hex = [&](std::size_t at) {
-    return std::isxdigit(static_cast<unsigned char>(component[at])) != 0;
-  };
-  for (std::size_t i = 0; i < domain; ++i) {
-    if (!hex(i)) return false;
-  }
-  return hex(domain + 1) && hex(domain + 2) && component[domain + 3] == ':' && hex(domain + 4) &&
-         hex(domain + 5) && component[domain + 6] == '.' && hex(domain + 7);
-}
-
 }  // namespace
 
 Result<std::vector<InterfaceAddress>> list_interfaces(const std::string& class_net_folder) {
@@ -178,7 +138,8 @@ Result<std::vector<InterfaceAddress>> list_interfaces(const std::string& class_n
   }
   const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> list(raw, freeifaddrs);
 
-  std::map<std::string, std::vector<InterfaceAddress>, decltype(&natural_less)> by_name(&natural_less);
+  std::map<std::string, std::vector<InterfaceAddress>, decltype(&engine::natural_less)> by_name(
+      &engine::natural_less);
   for (const ifaddrs* item = raw; item != nullptr; item = item->ifa_next) {
     InterfaceAddress entry;
     entry.name = device_name(item->ifa_name);
@@ -237,17 +198,7 @@ int interface_speed_mbps(const std::string& class_net_folder, const std::string&
 }
 
 std::string interface_pci_path(const std::string& class_net_folder, const std::string& name) {
-  const std::unique_ptr<char, void (*)(void*)> real(
-      realpath((class_net_folder + "/" + name + "/device").c_str(), nullptr), free);
-  if (real == nullptr) return "";
-  std::string path = real.get();
-  while (!path.empty()) {
-    const std::size_t slash = path.rfind('/');
-    if (slash == std::string::npos) return "";
-    if (is_pci_function(std::string_view(path).substr(slash + 1))) return path;
-    path.resize(slash);
-  }
-  return "";
+  return engine::pci_function_of(class_net_folder + "/" + name + "/device");
 }
 
 }  // namespace weft::tcp
