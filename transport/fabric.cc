@@ -71,6 +71,7 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
                                 "lists all that it knows)",
                                 fmt::join(config.unknown_variables, ", ")));
   }
+  for (const std::string& remark : config.nccl_remarks) (*fabric->log_)(LogLevel::kInfo, remark);
   return fabric;
 }
 

@@ -1,6 +1,6 @@
-// What a user can set. Every field but the last has a WEFT_* variable, listed in docs/environment.md; they
-// are read once, by from_environment(), and a value that makes no sense is refused with a message that names
-// the variable.
+// What a user can set. Every field but the last two has a WEFT_* variable, listed in docs/environment.md;
+// they are read once, by from_environment(), and a value that makes no sense is refused with a message that
+// names the variable.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,32 @@ enum class LogLevel : unsigned char { kError, kWarn, kInfo, kDebug };
 
 // Called from any thread, never from two at once. `message` has no trailing newline.
 using LogSink = std::function<void(LogLevel, const std::string& message)>;
+
+// RDMA, where a build and a machine have it. In NCCL's words, and each field takes the NCCL variable of the
+// same meaning where Weft's own is unset.
+struct RdmaConfig {
+  // Leaves RDMA alone, whatever is there. WEFT_IB_DISABLE=0|1, NCCL_IB_DISABLE.
+  bool disabled = false;
+  // Devices and ports to use: a comma list of name prefixes, each with ":port" behind it if wanted; "=" in
+  // front for exact names, "^" in front to exclude. Empty: all that are usable. WEFT_IB_HCA, NCCL_IB_HCA.
+  std::string devices;
+  // Entry of each port's GID table; -1: the right one is found for each. WEFT_IB_GID_INDEX, auto or 0..1023;
+  // NCCL_IB_GID_INDEX.
+  int gid_index = -1;
+  // DSCP and ECN bits of RoCE packets, or InfiniBand's traffic class. WEFT_IB_TC, 0..255; NCCL_IB_TC.
+  int traffic_class = 0;
+  // InfiniBand's service level; on RoCE the priority of VLANs. WEFT_IB_SL, 0..15; NCCL_IB_SL.
+  int service_level = 0;
+  // A NIC sends again what was not acknowledged for 4.096 us * 2^timeout (14: 67 ms). WEFT_IB_TIMEOUT, 1..31;
+  // NCCL_IB_TIMEOUT. Weft's own deadlines come first; this bounds what a NIC does on its own.
+  int timeout = 14;
+  // How often it does. Not 7: on SoftRoCE that is for ever. WEFT_IB_RETRY_CNT, 0..6; NCCL_IB_RETRY_CNT, where
+  // 7 and more count as 6.
+  int retry_count = 3;
+  // Lets PCIe write payloads in any order; completions still come after them. Where device or kernel cannot,
+  // it is of no consequence. WEFT_IB_PCI_RELAXED_ORDERING=0|1, NCCL_IB_PCI_RELAXED_ORDERING.
+  bool relaxed_ordering = true;
+};
 
 struct Config {
   // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for
@@ -58,10 +84,14 @@ struct Config {
   std::chrono::milliseconds stats_interval{1000};
   // Least important level that reaches the log sink. WEFT_DEBUG=ERROR|WARN|INFO|DEBUG.
   LogLevel log_level = LogLevel::kWarn;
+  RdmaConfig rdma;
 
   // WEFT_* names in the environment that nobody knows and that resemble none: Context::create() warns of
   // them.
   std::vector<std::string> unknown_variables;
+  // NCCL_IB_* variables in the environment that have no effect on Weft or another one than on NCCL, a
+  // sentence each: Context::create() says them at INFO.
+  std::vector<std::string> nccl_remarks;
 
   // Reads the environment. Refuses names that are nearly those of variables too: a typing error is found at
   // the start, not in a graph.

@@ -40,6 +40,14 @@ TEST(Config, TakesEveryVariableOver) {
                                    {"WEFT_STATS_FILE", "/tmp/%h.%p.100%%.json"},
                                    {"WEFT_STATS_INTERVAL_MS", "0"},
                                    {"WEFT_DEBUG", "debug"},
+                                   {"WEFT_IB_DISABLE", "1"},
+                                   {"WEFT_IB_HCA", "=mlx5_0:1"},
+                                   {"WEFT_IB_GID_INDEX", "3"},
+                                   {"WEFT_IB_TC", "106"},
+                                   {"WEFT_IB_SL", "5"},
+                                   {"WEFT_IB_TIMEOUT", "18"},
+                                   {"WEFT_IB_RETRY_CNT", "6"},
+                                   {"WEFT_IB_PCI_RELAXED_ORDERING", "0"},
                                    {"WEFT_TRANSPORT", "tcp"},
                                    {"WEFT_BOOTSTRAP", "host:1"},
                                    {"WEFT_JOB_ID", "7"},
@@ -58,6 +66,14 @@ TEST(Config, TakesEveryVariableOver) {
   EXPECT_EQ(config->stats_file, "/tmp/%h.%p.100%%.json");
   EXPECT_EQ(config->stats_interval, milliseconds(0));
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
+  EXPECT_TRUE(config->rdma.disabled);
+  EXPECT_EQ(config->rdma.devices, "=mlx5_0:1");
+  EXPECT_EQ(config->rdma.gid_index, 3);
+  EXPECT_EQ(config->rdma.traffic_class, 106);
+  EXPECT_EQ(config->rdma.service_level, 5);
+  EXPECT_EQ(config->rdma.timeout, 18);
+  EXPECT_EQ(config->rdma.retry_count, 6);
+  EXPECT_FALSE(config->rdma.relaxed_ordering);
 }
 
 TEST(Config, WhatIsShownReadsBackAsTheSame) {
@@ -133,6 +149,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"WEFT_STATS_FILE", "/tmp/x%", "%p is the process id"},
         Refusal{"WEFT_STATS_FILE", "/tmp/", "file name"}, Refusal{"WEFT_STATS_INTERVAL_MS", "-1", "3600000"},
         Refusal{"WEFT_DEBUG", "TRACE", "ERROR, WARN, INFO or DEBUG"},
+        Refusal{"WEFT_IB_DISABLE", "yes", "0 or 1"}, Refusal{"WEFT_IB_HCA", "=^mlx5", "comma list"},
+        Refusal{"WEFT_IB_GID_INDEX", "-1", "auto or 0 to 1023"},
+        Refusal{"WEFT_IB_GID_INDEX", "1024", "auto or 0 to 1023"}, Refusal{"WEFT_IB_TC", "256", "0 to 255"},
+        Refusal{"WEFT_IB_SL", "16", "0 to 15"}, Refusal{"WEFT_IB_TIMEOUT", "0", "1 to 31"},
+        Refusal{"WEFT_IB_TIMEOUT", "32", "1 to 31"}, Refusal{"WEFT_IB_RETRY_CNT", "7", "0 to 6"},
+        Refusal{"WEFT_IB_PCI_RELAXED_ORDERING", "2", "0 or 1"},
         Refusal{"WEFT_TRANSPORT", "verbs", "auto or tcp"},
         Refusal{"NCCL_SOCKET_IFNAME", "=a,=b", "comma list"},
         Refusal{"NCCL_SOCKET_FAMILY", "ipv4", "AF_INET or AF_INET6"}));

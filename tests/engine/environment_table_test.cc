@@ -33,7 +33,7 @@ std::map<std::string, Row> documented() {
   EXPECT_TRUE(file.good()) << WEFT_ENVIRONMENT_DOCUMENT;
   std::map<std::string, Row> rows;
   for (std::string line; std::getline(file, line);) {
-    if (!line.starts_with("| `WEFT_") || line.starts_with("| `WEFT_IF` | takes")) continue;
+    if (!line.starts_with("| `WEFT_") || line.ends_with("| takes |")) continue;
     std::vector<std::string> cells;
     std::istringstream parts(line.substr(1));
     for (std::string cell; std::getline(parts, cell, '|');) cells.push_back(trimmed(cell));

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "transport/engine/environment.h"
+#include "transport/engine/hca_filter.h"
 #include "transport/engine/interface_filter.h"
+#include "transport/engine/nccl_variables.h"
 
 namespace weft {
 namespace {
@@ -102,27 +104,6 @@ std::string value_of(const Environment& environment, std::string_view name) {
   return found == environment.end() ? "" : found->second;
 }
 
-// The variables of NCCL that stand in where Weft's own are unset.
-Status read_nccl_fallbacks(const Environment& environment, Config* config) {
-  const std::string interfaces = value_of(environment, "NCCL_SOCKET_IFNAME");
-  if (value_of(environment, "WEFT_IF").empty() && !interfaces.empty()) {
-    const auto filter = engine::InterfaceFilter::parse(interfaces, "NCCL_SOCKET_IFNAME");
-    if (!filter.is_ok()) return filter.status();
-    config->interfaces = interfaces;
-  }
-  const std::string family = value_of(environment, "NCCL_SOCKET_FAMILY");
-  if (value_of(environment, "WEFT_FAMILY").empty() && !family.empty()) {
-    if (family != "AF_INET" && family != "AF_INET6") {
-      return {StatusCode::kBadConfiguration,
-              "NCCL_SOCKET_FAMILY=\"" + family +
-                  "\" is not accepted; accepted: AF_INET or AF_INET6. Set WEFT_FAMILY "
-                  "to 0, 4 or 6 to overrule it."};
-    }
-    config->address_family = family == "AF_INET" ? 4 : 6;
-  }
-  return Status::ok();
-}
-
 Status check_others(const Environment& environment) {
   const std::string transport = value_of(environment, "WEFT_TRANSPORT");
   if (transport.empty() || transport == "auto" || transport == "tcp") return Status::ok();
@@ -152,11 +133,12 @@ Result<Config> config_from(const Environment& environment) {
     }
     if (!variable.read(value, config)) return refused(variable, value);
   }
-  if (const Status status = read_nccl_fallbacks(environment, &config); !status) return status;
+  if (const Status status = engine::read_nccl_variables(environment, &config); !status) return status;
   // The user's own words are in the message, not "512K" for "524288".
   for (const ConfigVariable& variable : config_variables()) {
     const std::string value = value_of(environment, variable.name);
-    if (!value.empty() && variable.name != "WEFT_IF" && !variable.in_range(config))
+    if (!value.empty() && variable.name != "WEFT_IF" && variable.name != "WEFT_IB_HCA" &&
+        !variable.in_range(config))
       return refused(variable, value);
   }
   if (const Status status = config.validate(); !status) return status;
@@ -176,9 +158,11 @@ Result<Config> Config::from_environment() {
 }
 
 Status Config::validate() const {
-  // The filter says better than a list of accepted values what is wrong with it.
+  // The filters say better than a list of accepted values what is wrong with them.
   const auto filter = engine::InterfaceFilter::parse(interfaces);
   if (!filter.is_ok()) return filter.status();
+  const auto devices = engine::HcaFilter::parse(rdma.devices);
+  if (!devices.is_ok()) return devices.status();
   for (const ConfigVariable& variable : config_variables()) {
     if (!variable.in_range(*this)) return refused(variable, variable.show(*this));
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "transport/engine/hca_filter.h"
 #include "transport/engine/interface_filter.h"
 
 namespace weft {
@@ -165,6 +166,44 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_level(text, &c.log_level); },
      [](const Config& c) { return c.log_level <= LogLevel::kDebug; },
      [](const Config& c) { return std::string(kLevels[static_cast<std::size_t>(c.log_level)]); }},
+    {"WEFT_IB_DISABLE", "0 or 1",
+     [](const std::string& text, Config& c) { return read_flag(text, &c.rdma.disabled); },
+     [](const Config&) { return true; },
+     [](const Config& c) { return std::string(c.rdma.disabled ? "1" : "0"); }},
+    {"WEFT_IB_HCA",
+     "comma list of device name prefixes, :port behind each if wanted; = in front: exact names; ^ in "
+     "front: all but these",
+     [](const std::string& text, Config& c) { return read_text(text, &c.rdma.devices); },
+     [](const Config& c) { return engine::HcaFilter::parse(c.rdma.devices).is_ok(); },
+     [](const Config& c) { return c.rdma.devices; }},
+    {"WEFT_IB_GID_INDEX", "auto or 0 to 1023",
+     [](const std::string& text, Config& c) {
+       if (text != "auto") return read_int(text, &c.rdma.gid_index);
+       c.rdma.gid_index = -1;
+       return true;
+     },
+     [](const Config& c) { return between(c.rdma.gid_index, -1, 1023); },
+     [](const Config& c) { return c.rdma.gid_index == -1 ? "auto" : std::to_string(c.rdma.gid_index); }},
+    {"WEFT_IB_TC", "0 to 255",
+     [](const std::string& text, Config& c) { return read_int(text, &c.rdma.traffic_class); },
+     [](const Config& c) { return between(c.rdma.traffic_class, 0, 255); },
+     [](const Config& c) { return std::to_string(c.rdma.traffic_class); }},
+    {"WEFT_IB_SL", "0 to 15",
+     [](const std::string& text, Config& c) { return read_int(text, &c.rdma.service_level); },
+     [](const Config& c) { return between(c.rdma.service_level, 0, 15); },
+     [](const Config& c) { return std::to_string(c.rdma.service_level); }},
+    {"WEFT_IB_TIMEOUT", "1 to 31",
+     [](const std::string& text, Config& c) { return read_int(text, &c.rdma.timeout); },
+     [](const Config& c) { return between(c.rdma.timeout, 1, 31); },
+     [](const Config& c) { return std::to_string(c.rdma.timeout); }},
+    {"WEFT_IB_RETRY_CNT", "0 to 6 (7 may never end)",
+     [](const std::string& text, Config& c) { return read_int(text, &c.rdma.retry_count); },
+     [](const Config& c) { return between(c.rdma.retry_count, 0, 6); },
+     [](const Config& c) { return std::to_string(c.rdma.retry_count); }},
+    {"WEFT_IB_PCI_RELAXED_ORDERING", "0 or 1",
+     [](const std::string& text, Config& c) { return read_flag(text, &c.rdma.relaxed_ordering); },
+     [](const Config&) { return true; },
+     [](const Config& c) { return std::string(c.rdma.relaxed_ordering ? "1" : "0"); }},
 };
 
 constexpr OtherVariable kOthers[] = {
