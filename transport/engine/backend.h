@@ -36,6 +36,8 @@ class Backend {
   // User memory is about to go away: paths that still refer to it are broken, payloads that arrive are
   // dropped.
   virtual void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) = 0;
+  // The caller has its request's buffer back: what was kept for its sake, such as a registration, may go.
+  virtual void request_done(multipath::RequestSlot) {}
   // Everything that was sent has reached the peer's host.
   virtual bool is_drained() const = 0;
   // As if the path's cable had been pulled.
@@ -44,6 +46,8 @@ class Backend {
   // Where a path runs, for statistics and errors: device and both addresses with ports.
   virtual void describe(multipath::PathId path, PathStatistics& statistics) const = 0;
   virtual std::string peer_name() const = 0;
+  // Why the backend gave the connection up, or empty.
+  virtual std::string failure() const { return {}; }
 };
 
 }  // namespace weft::engine

@@ -73,6 +73,9 @@ Completion Link::test(RequestId request) {
     progress_locked(now);
     completion = endpoint_.take_completion(request);
   }
+  if (completion.done && completion.status != StatusCode::kInvalidArgument) {
+    backend_->request_done(multipath::slot_of(request));
+  }
   // The caller may not come back for a while: the peer should not wait for the next tick to learn what has
   // arrived. Where it is little, an answer is likely, and a system call more would delay that.
   if (completion.done && !endpoint_.has_pending_requests() &&
@@ -189,6 +192,10 @@ std::string Link::describe_path(PathId path) const {
 }
 
 Status Link::failure() const {
+  if (std::string why = backend_->failure(); !why.empty()) {
+    return Status(StatusCode::kInternal,
+                  fmt::format("the connection to peer {} is given up: {}", backend_->peer_name(), why));
+  }
   if (endpoint_.peer_is_mute()) {
     return Status(
         StatusCode::kPeerLost,

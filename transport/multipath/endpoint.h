@@ -57,6 +57,10 @@ struct Transmission {
   PathId path{};
   FrameHeader header;
   const std::byte* payload = nullptr;
+  // For backends that place data by themselves: the slot of the send whose chunk this is, and where the
+  // receive lands that a clear-to-send announces.
+  std::uint16_t send_slot = 0;
+  std::byte* landing = nullptr;
 };
 
 enum class ActionKind : std::uint8_t {
@@ -73,6 +77,13 @@ struct Action {
   Incarnation incarnation{};
   LossReason reason{};
 };
+
+// A request id names the direction and the slot; backends keep what belongs to a request by them.
+struct RequestSlot {
+  bool receives = false;
+  std::uint16_t slot = 0;
+};
+RequestSlot slot_of(RequestId request);
 
 // Where a data frame's payload goes.
 enum class LandingVerdict : std::uint8_t { kPlace, kDiscard, kProtocolError };
@@ -102,6 +113,8 @@ class Endpoint {
   void reconnect_failed(PathId path, TimePoint now);
   // The peer answered that it does not know this connection (any more).
   void peer_forgot() { begin_end(Ending::kPeerClosed); }
+  // The backend cannot go on: all requests fail, as if every path had been silent for the peer timeout.
+  void give_up() { begin_end(Ending::kFailed); }
   // The connection of a path broke, and the backend has fenced it already.
   void path_lost(PathId path, Incarnation incarnation, LossReason reason, TimePoint now);
   void path_fenced(PathId path, TimePoint now);
@@ -224,7 +237,7 @@ class Endpoint {
 
   // endpoint_transmit.cc
   bool credit_can_ride() const;
-  void add_credit(PathId path, FrameHeader& header);
+  void add_credit(PathId path, Transmission& out);
   bool transmit_global_control(Transmission& out);
   bool transmit_path_down(Transmission& out);
   bool transmit_path_control(TimePoint now, Transmission& out);

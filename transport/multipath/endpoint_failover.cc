@@ -145,7 +145,7 @@ void Endpoint::declare_bad(PathId id, LossReason reason, bool fenced, TimePoint 
   disconnect(id);
   path.last_loss = reason;
   ++path.failures;
-  if (reason == LossReason::kSilent || reason == LossReason::kPeerSaidSo)
+  if (reason == LossReason::kSilent || reason == LossReason::kUnanswered || reason == LossReason::kPeerSaidSo)
     planes_[index(path.plane)].fell_silent = now;
   path.backoff = proven ? config_.first_backoff : std::min(path.backoff * 2, config_.largest_backoff);
   path.reconnect_at = now + path.backoff;

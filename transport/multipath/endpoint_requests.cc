@@ -29,6 +29,11 @@ std::size_t count_planes(const std::vector<PlaneId>& planes) {
 static_assert(kSlots == 256, "request ids keep the slot in eight bits");
 static_assert(kMaxPendingRequests == static_cast<int>(kSlots));
 
+RequestSlot slot_of(RequestId request) {
+  std::uint32_t id = static_cast<std::uint32_t>(request);
+  return {(id & kReceiveBit) != 0, static_cast<std::uint16_t>(id & 0xFF)};
+}
+
 Endpoint::Endpoint(const EndpointConfig& config)
     : config_(config),
       paths_(config.path_planes.size()),
@@ -96,7 +101,7 @@ bool Endpoint::has_receive_room(std::size_t count) const {
 
 Completion Endpoint::take_completion(RequestId request) {
   std::uint32_t id = static_cast<std::uint32_t>(request);
-  std::size_t slot = id & 0xFF;
+  std::size_t slot = slot_of(request).slot;
   std::uint16_t generation = static_cast<std::uint16_t>(id >> 8);
   Completion completion;
   if (id & kReceiveBit) {

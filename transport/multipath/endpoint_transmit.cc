@@ -16,6 +16,7 @@ bool Endpoint::wants_to_transmit() const {
 bool Endpoint::poll_transmit(TimePoint now, Transmission& out) {
   if (ending_ != Ending::kNone || !wants_to_transmit()) return false;
   out.payload = nullptr;
+  out.landing = nullptr;
   out.header = {};
   if (credit_can_ride() && transmit_data(now, out)) return true;
   return transmit_global_control(out) || transmit_path_control(now, out) || transmit_data(now, out);
@@ -73,8 +74,10 @@ bool Endpoint::credit_can_ride() const {
          !transmitting_.empty() && sends_[transmitting_.front()].chunks == 1;
 }
 
-void Endpoint::add_credit(PathId path, FrameHeader& header) {
+void Endpoint::add_credit(PathId path, Transmission& out) {
   const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
+  FrameHeader& header = out.header;
+  out.landing = receive.data;
   header.flags |= kFlagCredit;
   header.credit_number = static_cast<std::uint32_t>(credits_sent_);
   header.credit_tag = receive.tag;
@@ -96,6 +99,7 @@ bool Endpoint::transmit_global_control(Transmission& out) {
   out.header.epoch = static_cast<std::uint32_t>(credits_sent_ / kSlots);
   out.header.tag = receive.tag;
   out.header.message_bytes = receive.capacity;
+  out.landing = receive.data;
   credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
   asked_mask_ |= mask_of(*path);
   chooser_.keep_company(*path);
@@ -206,7 +210,7 @@ bool Endpoint::transmit_data(TimePoint now, Transmission& out) {
   if (!path) return false;
   const bool with_credit = credit_can_ride();
   emit_chunk(*path, slot, send.next_chunk, false, now, out);
-  if (with_credit) add_credit(*path, out.header);
+  if (with_credit) add_credit(*path, out);
   if (++send.next_chunk == send.chunks) {
     transmitting_.remove(slot);
     chooser_.rotate_past(*path, paths_.size());
@@ -234,6 +238,7 @@ void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bo
   out.header.path_sequence = path.next_sequence;
   out.header.tag = send.tag;
   out.payload = send.data + out.header.offset;
+  out.send_slot = slot;
   if (!path.is_waiting()) path.waiting_since = now;
   path.outstanding[path.next_sequence % kPathWindowFrames] = {
       slot, chunk, length, now, plane.bytes_delivered, resent, plane.bytes_in_flight >= 2 * length};

@@ -40,6 +40,18 @@ const char* to_string(LossReason reason) {
       return "the peer connected it anew";
     case LossReason::kLostFrames:
       return "data on it was lost although the path answers";
+    case LossReason::kUnanswered:
+      return "the peer's NIC left every retry unanswered";
+    case LossReason::kRefused:
+      return "the peer's NIC refused an operation on it";
+    case LossReason::kLocalFault:
+      return "the local NIC reported an error on it";
+    case LossReason::kPortDown:
+      return "the local port went down";
+    case LossReason::kAddressGone:
+      return "the local port's address changed";
+    case LossReason::kDeviceFailed:
+      return "the local NIC failed";
   }
   return "?";
 }

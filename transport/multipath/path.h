@@ -27,6 +27,12 @@ enum class LossReason : std::uint8_t {
   kCut,
   kReplaced,
   kLostFrames,
+  kUnanswered,     // the reasons of a NIC from here on
+  kRefused,
+  kLocalFault,
+  kPortDown,
+  kAddressGone,
+  kDeviceFailed,
 };
 const char* to_string(LossReason reason);
 
