@@ -47,6 +47,13 @@ class Connector {
   virtual Result<std::unique_ptr<Connection>> poll() = 0;
 };
 
+// The caller's word, until it is destroyed, that some memory stays as it is: mapped, and its pages not given
+// back to the kernel (munmap, MADV_DONTNEED, free() of large blocks).
+class LastingMemory {
+ public:
+  virtual ~LastingMemory() = default;
+};
+
 class Context {
  public:
   // What create() would refuse, tried without opening or starting anything: values, interfaces, the
@@ -62,8 +69,14 @@ class Context {
 
   virtual const Config& config() const = 0;
   virtual const std::vector<Device>& devices() const = 0;
+  // Which transport connections take, and why: "RDMA by mlx5_0:1 on eth2; TCP to peers without it".
+  virtual const std::string& transport() const = 0;
   virtual Result<std::unique_ptr<Listener>> listen() = 0;
   virtual Result<std::unique_ptr<Connector>> connect(const Address& address) = 0;
+  // Messages in this memory cost no registration of their own, over transports that register memory; others
+  // can be anywhere, and cost one each. To be destroyed before the memory goes, and before the Context. A
+  // peer that has to write into part of the memory may be given the key of all of it. Any thread; never null.
+  virtual std::unique_ptr<LastingMemory> promise_memory(const void* data, std::size_t bytes) = 0;
   // Counters as JSON text, as written to config().stats_file: totals over every connection ever, then the
   // connections and their paths; of those that were closed, only the newest. docs/environment.md has the
   // fields.

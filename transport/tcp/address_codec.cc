@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint32_t kAddressMagic = 0x41544657;  // "WFTA"
 constexpr std::uint8_t kAddressVersion = 1;
+constexpr int kCarriersShift = 4;
+constexpr std::uint8_t kFamilyMask = 15;
 constexpr std::size_t kEndpointsAt = 16;
 constexpr std::size_t kChecksumAt = Address::kBytes - 4;
 static_assert(kEndpointsAt + kMaxIpv4InAddress * 8 <= kChecksumAt);
@@ -45,7 +47,8 @@ std::size_t encoded_bytes(const Endpoint& endpoint) {
 
 void write_endpoint(const Endpoint& endpoint, ByteWriter* writer) {
   Endpoint copy = endpoint;
-  writer->u8(static_cast<std::uint8_t>(copy.address.family));
+  writer->u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(copy.address.family) |
+                                       (copy.carriers ^ kByTcp) << kCarriersShift));
   writer->u8(static_cast<std::uint8_t>(copy.prefix_length));
   writer->u16(copy.port);
   writer->bytes(address_bytes(&copy));
@@ -53,8 +56,11 @@ void write_endpoint(const Endpoint& endpoint, ByteWriter* writer) {
 
 bool read_endpoint(ByteReader* reader, Endpoint* endpoint) {
   *endpoint = {};
-  const std::uint8_t family = reader->u8();
-  if (family != 4 && family != 6) return false;
+  const std::uint8_t first = reader->u8();
+  const std::uint8_t family = first & kFamilyMask;
+  endpoint->carriers = (first >> kCarriersShift) ^ kByTcp;
+  const bool has_carrier = endpoint->carriers != 0 && (endpoint->carriers & ~kAllCarriers) == 0;
+  if ((family != 4 && family != 6) || !has_carrier) return false;
   endpoint->address.family = static_cast<Family>(family);
   endpoint->prefix_length = reader->u8();
   endpoint->port = reader->u16();

@@ -6,8 +6,9 @@
 // Endpoints that do not fit are counted ("left out"); the connector asks the listener for the full list then
 // (PathPurpose::kAskEndpoints).
 //
-// An endpoint: family (4, 6), prefix length, port (u16), 4 or 16 address bytes. Numbers are little-endian,
-// addresses in network order. Scopes are not carried: they mean nothing on another machine.
+// An endpoint: family (4, 6; + 16: not for TCP; + 32: for verbs; + 64: for UCX), prefix length, port (u16),
+// 4 or 16 address bytes. Numbers are little-endian, addresses in network order. Scopes are not carried: they
+// mean nothing on another machine.
 //
 // The address comes from anywhere (a file, MPI, NCCL's bootstrap), so nothing in it is trusted. Pure; any
 // thread.

@@ -46,6 +46,8 @@ class Dial {
   bool is_refused() const {
     return handshake_.refusal().has_value() || error_.code() == StatusCode::kPermissionDenied;
   }
+  // The listener has no room at the moment, and may have later.
+  bool is_short_of_room() const { return handshake_.refusal() == RefusalCode::kLimit; }
   bool is_out_of_descriptors() const { return out_of_descriptors_; }
   // The peer's process is there and has no such connection.
   bool is_forgotten() const { return handshake_.refusal() == RefusalCode::kUnknownConnection; }

@@ -50,11 +50,15 @@ struct IpAddress {
   auto operator<=>(const IpAddress&) const = default;
 };
 
+// Bits of Endpoint::carriers: the socket itself, or a port of another kind beside the same interface.
+enum Carriers : std::uint8_t { kByTcp = 1, kByVerbs = 2, kByUcx = 4, kAllCarriers = 7 };
+
 // Where to connect to, and the network that it is in.
 struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;
   int prefix_length = 0;
+  std::uint8_t carriers = kByTcp;  // what carries the data of paths that are dialled there
 
   bool operator==(const Endpoint&) const = default;
 };
