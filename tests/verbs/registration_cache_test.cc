@@ -188,14 +188,14 @@ TEST_F(RegistrationCacheTest, TheSmallestPromiseAroundARangeIsTaken) {
 }
 
 TEST_F(RegistrationCacheTest, ADmabufGoesWithItsOwnPromise) {
-  const PromiseId plain = promise(0x20000, 4 * kPage);
+  const PromiseId plain = promise(0x20000, 16 * kPage);
   const PromiseId dmabuf = promise(0x20000, 16 * kPage, {7, 0x1000});
   touch(0x21000, 100);
   EXPECT_EQ(space_->newest().origin.dmabuf, 7);
   EXPECT_EQ(space_->newest().origin.offset, 0x1000u);
   EXPECT_EQ(space_->newest().address, 0x20000u);
   ASSERT_TRUE(cache_.withdraw(dmabuf));
-  EXPECT_EQ(space_->alive(), 0u) << "though the plain promise covers what was used";
+  EXPECT_EQ(space_->alive(), 0u) << "though the plain promise covers all of it";
   touch(0x21000, 100);
   EXPECT_EQ(space_->newest().origin.dmabuf, -1);
   ASSERT_TRUE(cache_.withdraw(plain));

@@ -1,0 +1,72 @@
+#include "transport/verbs/path_offer.h"
+
+#include <algorithm>
+
+#include "transport/tcp/byte_cursor.h"
+
+namespace weft::verbs {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+constexpr std::size_t kFixedBytes = 32;
+constexpr std::uint32_t kLargest24Bits = (1u << 24) - 1;
+constexpr std::uint8_t kLargestMtu = 5;
+
+}  // namespace
+
+bool has_offer(const std::vector<tcp::HandshakeOption>& options) {
+  return std::any_of(options.begin(), options.end(),
+                     [](const tcp::HandshakeOption& option) { return option.type == kPathOfferOption; });
+}
+
+std::optional<PathOffer> find_offer(const std::vector<tcp::HandshakeOption>& options) {
+  for (const tcp::HandshakeOption& option : options)
+    if (option.type == kPathOfferOption) return decode_offer(option.value);
+  return std::nullopt;
+}
+
+std::vector<std::byte> encode(const PathOffer& offer) {
+  std::vector<std::byte> bytes(kFixedBytes + std::min(offer.queue.device.size(), kMaxDeviceNameBytes));
+  tcp::ByteWriter out(bytes);
+  out.u8(kVersion);
+  out.u8(offer.queue.mtu);
+  out.u8(static_cast<std::uint8_t>(offer.queue.link_layer));
+  out.u8(0);
+  out.u32(offer.queue.queue_pair);
+  out.u32(offer.queue.first_packet);
+  out.u16(offer.queue.lid);
+  out.u16(0);
+  out.bytes(std::as_bytes(std::span(offer.queue.gid)));
+  out.bytes(std::as_bytes(std::span(offer.queue.device)).first(out.room()));
+  return bytes;
+}
+
+std::optional<PathOffer> decode_offer(std::span<const std::byte> bytes) {
+  tcp::ByteReader in(bytes);
+  PathOffer offer;
+  const std::uint8_t version = in.u8();
+  offer.queue.mtu = in.u8();
+  const std::uint8_t link_layer = in.u8();
+  std::uint32_t zeros = in.u8();
+  offer.queue.queue_pair = in.u32();
+  offer.queue.first_packet = in.u32();
+  offer.queue.lid = in.u16();
+  zeros |= in.u16();
+  in.copy_to(std::as_writable_bytes(std::span(offer.queue.gid)));
+  if (in.overrun() || in.left() > kMaxDeviceNameBytes) return std::nullopt;
+  for (std::byte byte : in.bytes(in.left())) {
+    const char letter = static_cast<char>(byte);
+    if (letter <= ' ' || letter > '~') return std::nullopt;
+    offer.queue.device.push_back(letter);
+  }
+  const bool good_numbers = offer.queue.queue_pair <= kLargest24Bits &&
+                            offer.queue.first_packet <= kLargest24Bits && offer.queue.mtu >= 1 &&
+                            offer.queue.mtu <= kLargestMtu;
+  const bool good_layer = link_layer == static_cast<std::uint8_t>(LinkLayer::kInfiniBand) ||
+                          link_layer == static_cast<std::uint8_t>(LinkLayer::kEthernet);
+  if (version != kVersion || zeros != 0 || !good_numbers || !good_layer) return std::nullopt;
+  offer.queue.link_layer = static_cast<LinkLayer>(link_layer);
+  return offer;
+}
+
+}  // namespace weft::verbs

@@ -1,0 +1,117 @@
+// The queue pair of one path: its way from RESET to service, the work requests that wait for one doorbell,
+// and how many of them the NIC still owes.
+//
+// Threads: create() and connect() anywhere, one thread at a time; the rest under the link's lock. Nothing
+// allocates after create(), and only connect(), break_off() and the destructor make system calls.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "transport/verbs/path_offer.h"
+#include "transport/verbs/rail.h"
+
+namespace weft::verbs {
+
+// Memory of this process as its device knows it, and of the peer's as its device does.
+struct LocalBytes {
+  const std::byte* at = nullptr;
+  std::uint32_t length = 0;
+  std::uint32_t key = 0;
+};
+struct RemoteBytes {
+  std::uint64_t address = 0;
+  std::uint32_t key = 0;
+};
+
+class QueuePair {
+ public:
+  static constexpr std::uint32_t kDepth = 256;  // work requests that may be under way
+  static constexpr std::uint32_t kMostPerFrame = 2;
+
+  // In state INIT. `token` marks its sends' completions (SendMark).
+  static Result<std::unique_ptr<QueuePair>> create(std::shared_ptr<Rail> rail, std::uint32_t token,
+                                                   bool peer_may_write);
+  ~QueuePair();
+  QueuePair(const QueuePair&) = delete;
+  QueuePair& operator=(const QueuePair&) = delete;
+
+  // What the peer has to know.
+  QueueAddress address() const;
+  std::uint32_t number() const { return queue_->qp_num; }
+  std::uint32_t token() const { return token_; }
+  Rail& rail() const { return *rail_; }
+  // Ready to receive and to send. The kernel may ask the network for the peer's MAC address meanwhile: quick
+  // where a TCP connection between the same interfaces has just been made.
+  Status connect(const QueueAddress& peer, std::uint32_t flow_label);
+
+  // Work requests for the next frames, in the order of the path.
+  bool has_room() const { return kDepth - in_flight() >= kMostPerFrame; }
+  bool has_plenty_of_room() const { return in_flight() <= kDepth / 2; }
+  std::uint32_t in_flight() const { return staged_total_ - completed_; }
+  // Room for a message of kMessageBytes; stage_message() sends its first `bytes`.
+  std::byte* message_room() const;
+  void stage_message(std::size_t bytes, bool signal);
+  void stage_write(const LocalBytes& from, const RemoteBytes& to);
+  void stage_write(const LocalBytes& from, const RemoteBytes& to, std::uint32_t immediate);
+  bool needs_flush() const { return staged_ + kMostPerFrame > kBatch; }
+  // Hands what is staged to the NIC, with one doorbell. False: it refuses, and the path is broken.
+  bool flush();
+  // A completion of this queue pair's, with the count that its SendMark bears. False: it cannot be.
+  bool complete(std::uint32_t posted);
+  // Of the work request that was staged last; and whether the NIC is done with it. It may have to send again
+  // what has arrived long ago, if only the acknowledgement was lost.
+  std::uint32_t last_staged() const { return staged_total_; }
+  bool is_done_with(std::uint32_t staged) const {
+    return static_cast<std::int32_t>(staged - completed_) <= 0;
+  }
+  bool reads_user_memory() const { return !is_done_with(last_write_); }
+  // Changes whenever the NIC has reported that something arrived at the peer's.
+  std::uint32_t completed() const { return completed_; }
+
+  // To state ERR: nothing lands by it any more, and nothing of what was posted is sent. Its completions still
+  // come, as errors, and want to be polled before it is destroyed.
+  void break_off();
+  // The device has reported that it failed (IBV_EVENT_QP_FATAL and its like).
+  bool has_failed() const { return failed_.load(std::memory_order_relaxed); }
+  // For the reader of the device's events, between ibv_get_async_event() and its acknowledgement: until that
+  // the queue pair in the event cannot be destroyed.
+  static void note_failure(const ibv_qp& queue);
+
+ private:
+  static constexpr std::uint32_t kBatch = 32;
+
+  QueuePair(std::shared_ptr<Rail> rail, std::uint32_t token);
+  Status open(bool peer_may_write);
+  Status failed(const char* what, int error) const;
+  ibv_send_wr& stage(ibv_wr_opcode operation, const LocalBytes& from);
+
+  const std::shared_ptr<Rail> rail_;
+  const std::uint32_t token_;
+  PortAddress port_address_;
+  ibv_qp* queue_ = nullptr;
+  std::uint32_t first_packet_ = 0;
+  std::uint32_t max_inline_ = 0;
+
+  // Where the device takes messages inline they are copied by flush(), else the NIC reads them when it sends:
+  // the ring then has a place for each work request that can be under way.
+  std::vector<std::byte> messages_;
+  std::uint32_t message_places_ = 0;
+  ibv_mr* memory_ = nullptr;
+
+  std::array<ibv_send_wr, kBatch> batch_{};
+  std::array<ibv_sge, kBatch> places_{};
+  std::uint32_t staged_ = 0;
+  // Work requests ever, modulo 2^32.
+  std::uint32_t staged_total_ = 0;
+  std::uint32_t completed_ = 0;
+  std::uint32_t last_write_ = 0;
+  std::atomic<bool> failed_{false};
+  const process::Birthplace birthplace_;
+};
+
+}  // namespace weft::verbs

@@ -1,0 +1,19 @@
+// RDMA as the composition root sees it (transport/tcp/dialled_transport.h). No verbs type shows here, so that
+// the root is the same in builds without libibverbs: there open_transport() says so (absent.cc).
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "transport/engine/log.h"
+#include "transport/tcp/dialled_transport.h"
+#include "weft/status.h"
+
+namespace weft::verbs {
+
+// The transport, or why there is none on this machine or in this build.
+Result<std::unique_ptr<tcp::DialledTransport>> open_transport(const Config& config,
+                                                              std::span<const tcp::InterfaceAddress> host,
+                                                              std::shared_ptr<const engine::Log> log);
+
+}  // namespace weft::verbs
