@@ -36,6 +36,15 @@ void raise_file_limit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+bool uses_tcp(TransportChoice choice) {
+  return choice == TransportChoice::kAuto || choice == TransportChoice::kTcp;
+}
+
+bool asks_for_carrier(const tcp::Hello& hello) {
+  return std::any_of(hello.options.begin(), hello.options.end(),
+                     [](const auto& option) { return option.type == kPlaneEndpointsOption; });
+}
+
 std::size_t planes_of(const tcp::Hello& hello) {
   for (const tcp::HandshakeOption& option : hello.options)
     if (option.type == kPlanesOption && option.value.size() == 1)
@@ -77,16 +86,34 @@ Result<std::shared_ptr<Fabric>> Fabric::create(const Config& config, LogSink log
 
 Status Fabric::open() {
   secret_ = std::make_shared<const tcp::HandshakeSecret>(config_.secret);
-  auto chosen = choose_interfaces(config_);
-  if (!chosen) return chosen.status();
-  host_addresses_ = std::move(chosen->all);
-  interfaces_ = std::move(chosen->taken);
-  for (const tcp::InterfaceAddress& one : interfaces_) {
+  if (!uses_tcp(config_.transport)) {
+    auto all = tcp::list_interfaces();
+    if (!all) return all.status();
+    host_addresses_ = std::move(*all);
+  } else {
+    auto chosen = choose_interfaces(config_);
+    if (!chosen) return chosen.status();
+    host_addresses_ = std::move(chosen->all);
+    interfaces_ = std::move(chosen->taken);
+  }
+  if (Status opened = open_dialled(); !opened) return opened;
+  doors_ = interfaces_;
+  const std::vector<tcp::InterfaceAddress>* preferred = nullptr;
+  for (const DialledCarrier& carrier : dialled_) {
+    if (carrier.transport && preferred == nullptr) preferred = &carrier.interfaces;
+    for (const tcp::InterfaceAddress& one : carrier.interfaces) {
+      if (std::none_of(doors_.begin(), doors_.end(),
+                       [&](const auto& door) { return door.address.same_address(one.address); }))
+        doors_.push_back(one);
+    }
+  }
+  for (const tcp::InterfaceAddress& one : preferred != nullptr ? *preferred : interfaces_) {
     devices_.push_back({one.name, one.address.to_string(), one.speed_mbps, one.pci_path});
   }
-  auto acceptor = tcp::Acceptor::open(interfaces_, secret_, log_);
+  auto acceptor = tcp::Acceptor::open(doors_, secret_, log_);
   if (!acceptor) return acceptor.status();
   acceptor_ = std::move(*acceptor);
+  mark_endpoints();
 
   if (!config_.stats_file.empty()) {
     auto file = engine::StatisticsFile::open(config_.stats_file);
@@ -128,15 +155,16 @@ void Fabric::housekeep() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     wake_.wait_for(lock, kTick, [this] { return stopping_; });
-    if (links_changed_) {
-      links_changed_ = false;
-      links = links_;
-    }
+    LinkList gone;
+    if (std::exchange(links_changed_, false)) gone = std::exchange(links, links_);
     lock.unlock();
+    gone.clear();  // without the lock: ending a link's queue pairs takes its time
+    for (const DialledCarrier& carrier : dialled_)
+      if (carrier.transport) carrier.transport->watch();
     step_acceptor();
     for (auto& link : links) link->link.housekeep();
     lock.lock();
-    bool any = std::erase_if(closing_, [this](const std::shared_ptr<TcpLink>& link) {
+    bool any = std::erase_if(closing_, [this](const std::shared_ptr<FabricLink>& link) {
       if (!link->link.finished()) return false;
       if (!link->connects) accepted_.erase(link->id);
       std::erase(links_, link);
@@ -149,7 +177,9 @@ void Fabric::housekeep() {
 
 void Fabric::step_acceptor() {
   std::unique_lock lock(acceptor_mutex_, std::try_to_lock);
-  if (lock) acceptor_->step(engine::steady_now(), *this);
+  if (!lock) return;
+  acceptor_->step(engine::steady_now(), *this);
+  step_awaited();
 }
 
 std::string Fabric::statistics_json() const {
@@ -180,7 +210,7 @@ std::uint64_t Fabric::open_listener() {
 
 void Fabric::close_listener(std::uint64_t listener) {
   if (!birthplace_.is_here()) return;
-  std::deque<std::shared_ptr<TcpLink>> orphans;
+  std::deque<std::shared_ptr<FabricLink>> orphans;
   {
     std::lock_guard lock(mutex_);
     auto found = listeners_.find(listener);
@@ -191,9 +221,9 @@ void Fabric::close_listener(std::uint64_t listener) {
   for (auto& link : orphans) retire(link);
 }
 
-std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
+std::shared_ptr<FabricLink> Fabric::take_accepted(std::uint64_t listener) {
   while (true) {
-    std::shared_ptr<TcpLink> link;
+    std::shared_ptr<FabricLink> link;
     {
       std::lock_guard lock(mutex_);
       auto found = listeners_.find(listener);
@@ -213,11 +243,11 @@ std::shared_ptr<TcpLink> Fabric::take_accepted(std::uint64_t listener) {
   }
 }
 
-Result<std::shared_ptr<TcpLink>> Fabric::make_link(const tcp::ConnectionId& id, bool connects,
-                                                   std::size_t paths, std::size_t planes,
-                                                   std::vector<tcp::PathRoute> routes,
-                                                   const tcp::DialSettings& dialing,
-                                                   const tcp::LinkParameters& parameters) {
+Result<std::shared_ptr<FabricLink>> Fabric::make_link(const tcp::ConnectionId& id, bool connects,
+                                                      std::size_t paths, std::size_t planes,
+                                                      std::vector<tcp::PathRoute> routes,
+                                                      const tcp::DialSettings& dialing,
+                                                      const tcp::LinkParameters& parameters) {
   LinkSettings settings = link_settings(config_, parameters, connects, paths, planes);
   tcp::Socket epoll = tcp::Socket::epoll();
   if (!epoll.is_open()) {
@@ -226,15 +256,18 @@ Result<std::shared_ptr<TcpLink>> Fabric::make_link(const tcp::ConnectionId& id, 
   }
   auto backend = std::make_unique<tcp::LinkBackend>(std::move(epoll), paths, std::move(routes), dialing,
                                                     settings.payload_checksum, settings.peer_timeout, log_);
-  auto link = std::make_shared<TcpLink>(id, connects, settings.endpoint, std::move(backend), log_);
+  return add_link(std::make_shared<FabricLink>(id, connects, settings.endpoint, std::move(backend), log_));
+}
+
+std::shared_ptr<FabricLink> Fabric::add_link(std::shared_ptr<FabricLink> link) {
   std::lock_guard lock(mutex_);
   links_.push_back(link);
-  if (!connects) accepted_[id] = link;
+  if (!link->connects) accepted_[link->id] = link;
   links_changed_ = true;
   return link;
 }
 
-void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
+void Fabric::retire(const std::shared_ptr<FabricLink>& link) {
   if (!birthplace_.is_here()) return;
   ConnectionStatistics last = link->link.statistics();
   link->link.begin_close();
@@ -248,7 +281,7 @@ void Fabric::retire(const std::shared_ptr<TcpLink>& link) {
 tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
   Verdict verdict;
   verdict.parameters = agreed_parameters(config_, hello.parameters);
-  std::shared_ptr<TcpLink> link;
+  std::shared_ptr<FabricLink> link;
   {
     std::lock_guard lock(mutex_);
     auto known = accepted_.find(hello.connection_id);
@@ -267,24 +300,43 @@ tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
         verdict.code = tcp::RefusalCode::kLimit;
         verdict.why = fmt::format("{} connections wait for accept()", kMaxUnaccepted);
       }
-      return verdict;
     }
   }
-  bool fits =
-      hello.total_paths == link->paths &&
-      link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
-        return endpoint.may_connect(static_cast<multipath::PathId>(hello.path_index),
-                                    static_cast<multipath::Incarnation>(hello.incarnation));
-      });
-  if (!fits) {
-    verdict.code = tcp::RefusalCode::kStalePath;
-    verdict.why = "a newer connection of this path was seen, or the path does not exist";
+  if (verdict.code != tcp::RefusalCode::kNone) return verdict;
+  if (hello.purpose == tcp::PathPurpose::kAskEndpoints) {
+    verdict.endpoints = endpoints_;
+    return verdict;
   }
+  judge_path(hello, link, verdict);
   return verdict;
 }
 
+void Fabric::judge_path(const tcp::Hello& hello, const std::shared_ptr<FabricLink>& link, Verdict& verdict) {
+  const DialledCarrier* const carrier = carrier_of(hello);
+  const bool fits =
+      !link ||
+      (hello.total_paths == link->paths &&
+       link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint) {
+         return endpoint.may_connect(static_cast<multipath::PathId>(hello.path_index),
+                                     static_cast<multipath::Incarnation>(hello.incarnation));
+       }));
+  if (carrier == nullptr && asks_for_carrier(hello)) {
+    verdict.code = tcp::RefusalCode::kParameters;
+    verdict.why = "this end lacks the transport that it is for";
+  } else if (!fits) {
+    verdict.code = tcp::RefusalCode::kStalePath;
+    verdict.why = "a newer connection of this path was seen, or the path does not exist";
+  } else if (link && carrier != link->carrier) {
+    verdict.code = tcp::RefusalCode::kParameters;
+    verdict.why = "all paths of a connection are of one transport";
+  } else if (carrier != nullptr) {
+    prepare_dialled(*carrier, hello, link, verdict);
+  }
+}
+
 void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::Socket socket) {
-  std::shared_ptr<TcpLink> link;
+  if (carrier_of(hello) != nullptr) return;  // the path serves already; the socket has done its work
+  std::shared_ptr<FabricLink> link;
   bool fresh = false;
   {
     std::lock_guard lock(mutex_);
@@ -292,7 +344,7 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
     if (known != accepted_.end()) link = known->second;
   }
   if (!link) {
-    tcp::LinkParameters parameters = judge(hello).parameters;
+    tcp::LinkParameters parameters = agreed_parameters(config_, hello.parameters);
     fresh = true;
     auto made = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
                           parameters);
@@ -304,14 +356,17 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
     link = std::move(*made);
   }
   link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
-    return link->backend->adopt(static_cast<multipath::PathId>(hello.path_index),
-                                static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket),
-                                device, endpoint, now);
+    return link->tcp->adopt(static_cast<multipath::PathId>(hello.path_index),
+                            static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket), device,
+                            endpoint, now);
   });
-  if (!fresh) return;
+  if (fresh) deliver(hello.listener_id, link);
+}
+
+void Fabric::deliver(std::uint64_t id, const std::shared_ptr<FabricLink>& link) {
   {
     std::lock_guard lock(mutex_);
-    auto listener = listeners_.find(hello.listener_id);
+    auto listener = listeners_.find(id);
     if (listener != listeners_.end()) {
       listener->second.push_back(link);
       return;

@@ -34,14 +34,17 @@ std::vector<Connection*> borrowed(const std::vector<std::unique_ptr<Connection>>
 
 class HostCommunicator final : public Communicator {
  public:
-  HostCommunicator(int rank, std::vector<std::unique_ptr<Connection>> connections)
-      : rank_(rank),
+  HostCommunicator(Context& context, int rank, std::vector<std::unique_ptr<Connection>> connections)
+      : context_(context),
+        rank_(rank),
         size_(static_cast<int>(connections.size())),
         all_reduce_(algorithms::ring_allreduce(rank, size_)),
         all_to_all_(algorithms::pairwise_alltoall(rank, size_)),
         barrier_(algorithms::dissemination_barrier(rank, size_)),
         executor_(std::in_place, borrowed(connections), algorithms::host::ExecutorLimits{}),
         connections_(std::move(connections)) {
+    const std::span<const std::byte> staging = executor_->staging_memory();
+    staging_promise_ = context_.promise_memory(staging.data(), staging.size());
     for (const Schedule* schedule : {&all_reduce_, &all_to_all_, &barrier_}) executor_->prepare(*schedule);
   }
 
@@ -127,7 +130,11 @@ class HostCommunicator final : public Communicator {
   // An input that is also the output would be written over before it is sent: a copy of it.
   const void* aside(const void* input, const void* output, std::size_t bytes) {
     if (input != output || bytes == 0) return input;
-    if (aside_.size() < bytes) aside_.resize(bytes);
+    if (aside_.size() < bytes) {
+      aside_promise_.reset();
+      aside_.resize(bytes);
+      aside_promise_ = context_.promise_memory(aside_.data(), bytes);
+    }
     std::memcpy(aside_.data(), input, bytes);
     return aside_.data();
   }
@@ -167,16 +174,19 @@ class HostCommunicator final : public Communicator {
   Status fail(Status status) {
     failure_ = std::move(status);
     connections_.clear();
+    staging_promise_.reset();
     executor_.reset();
     return failure_;
   }
 
+  Context& context_;
   int rank_;
   int size_;
   Schedule all_reduce_, all_to_all_, barrier_;
   Schedule send_receive_{.name = "send and receive", .rank = 0, .ranks = 1, .blocks = 1, .actions = {}};
   std::vector<std::byte> aside_;
   std::optional<Executor> executor_;
+  std::unique_ptr<LastingMemory> aside_promise_, staging_promise_;
   std::vector<std::unique_ptr<Connection>> connections_;  // last: gone before the memory they may write to
   Status failure_;
 };
@@ -187,7 +197,7 @@ Result<std::unique_ptr<Communicator>> Communicator::create(Context& context, Boo
   auto connections = algorithms::host::connect_ranks(context, bootstrap);
   if (!connections) return connections.status();
   return std::unique_ptr<Communicator>(
-      std::make_unique<HostCommunicator>(bootstrap.rank(), std::move(*connections)));
+      std::make_unique<HostCommunicator>(context, bootstrap.rank(), std::move(*connections)));
 }
 
 }  // namespace weft

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "algorithms/schedule.h"
@@ -60,6 +61,9 @@ class Executor {
   void set_observer(std::function<void(std::uint64_t bytes_received)> observer) {
     observer_ = std::move(observer);
   }
+
+  // Where slices arrive that are still to be added to others.
+  std::span<const std::byte> staging_memory() const { return staging_memory_; }
 
   // Bytes handed to connections by the last run(): what docs/algorithms.md has a formula for.
   std::uint64_t bytes_sent() const { return bytes_sent_; }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -90,6 +91,10 @@ class PerfRun {
     const auto bytes = static_cast<std::size_t>(options_.max_bytes);
     Status status = input_.allocate(bytes);
     if (status) status = output_.allocate(bytes);
+    if (status) {
+      promises_ = {job_.context().promise_memory(input_.data(), bytes),
+                   job_.context().promise_memory(output_.data(), bytes)};
+    }
     auto texts = job_.gather_text(status.message());
     if (!texts) return texts.status();
     for (std::size_t rank = 0; rank < texts->size(); ++rank) {
@@ -234,6 +239,7 @@ class PerfRun {
   std::FILE* out_;
   Progress progress_;
   GuardedBuffer input_, output_;
+  std::array<std::unique_ptr<LastingMemory>, 2> promises_;
   PerfReport& report_;
   double bus_total_ = 0;
   int measurements_ = 0;

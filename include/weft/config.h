@@ -45,7 +45,12 @@ struct RdmaConfig {
   bool relaxed_ordering = true;
 };
 
+// What carries data. kAuto: RDMA (libibverbs) where both ends have a usable port, else TCP.
+enum class TransportChoice : unsigned char { kAuto, kTcp, kVerbs };
+
 struct Config {
+  // WEFT_TRANSPORT: auto, tcp or verbs.
+  TransportChoice transport = TransportChoice::kAuto;
   // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for
   // exact names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if
   // there is nothing else. WEFT_IF, or NCCL_SOCKET_IFNAME where WEFT_IF is unset.

@@ -7,7 +7,8 @@
 
 namespace weft::nccl_net {
 
-std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes) {
+std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes,
+                   const std::string& transport) {
   std::ostringstream text;
   text << "Weft " WEFT_VERSION_STRING ", net plugin ABI v" << abi_version << ", " << planes.size()
        << (planes.size() == 1 ? " plane:" : " planes:");
@@ -20,7 +21,7 @@ std::string banner(int abi_version, const Config& config, const std::vector<Devi
        << " paths per pair of interfaces" << (config.paths_per_plane == 0 ? " (1 within a host)" : "")
        << ", at most " << config.max_paths << " a connection; at most " << nccl::kMaxRequests
        << " requests x " << kMaxGroupedReceives << " receives a connection; a peer silent for "
-       << config.peer_timeout.count() << " ms is lost; host memory over TCP; shared secret "
+       << config.peer_timeout.count() << " ms is lost; host memory over " << transport << "; shared secret "
        << (config.secret.empty() ? "off" : "on");
   if (!config.stats_file.empty()) text << "; counters in " << config.stats_file;
   return text.str();

@@ -9,7 +9,8 @@
 
 namespace weft::nccl_net {
 
-// Version, ABI level, planes, paths and limits.
-std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes);
+// Version, ABI level, planes, paths, transport (Context::transport()) and limits.
+std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes,
+                   const std::string& transport);
 
 }  // namespace weft::nccl_net

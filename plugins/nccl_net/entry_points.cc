@@ -39,9 +39,6 @@ Status store(Result<T> result, void** output) {
   return Status::ok();
 }
 
-// What every registration returns: host memory needs none over TCP, but NCCL takes null for "not registered".
-char registered_host_memory;
-
 }  // namespace
 
 nccl::Result init(int abi_version, void** context, nccl::LogFunction log) noexcept {
@@ -102,14 +99,14 @@ nccl::Result reg_mr(void* comm, void* data, std::size_t size, int type, void** m
     if (type != nccl::kPtrHost) {
       return {StatusCode::kInvalidArgument,
               "memory of type " + std::to_string(type) + (type == nccl::kPtrCuda ? " (CUDA)" : "") +
-                  " cannot be sent over TCP; register host memory, as the device's ptrSupport says"};
+                  " cannot be sent; register host memory, as the device's ptrSupport says"};
     }
-    *mhandle = &registered_host_memory;
-    return Status::ok();
+    return store(PluginState::instance().register_memory(data, size), mhandle);
   });
 }
 
 nccl::Result dereg_mr(void* comm, void* mhandle) noexcept {
+  PluginState::instance().deregister_memory(mhandle);
   return nccl::Result::kSuccess;
 }
 

@@ -57,7 +57,8 @@ Status PluginState::create_context(int abi_version) {
   if (!context) return context.status();
   context_ = std::move(*context);
   device_ = describe_device(context_->devices());
-  log_info(nccl::kLogInit | nccl::kLogNet, banner(abi_version, context_->config(), context_->devices()));
+  log_info(nccl::kLogInit | nccl::kLogNet,
+           banner(abi_version, context_->config(), context_->devices(), context_->transport()));
   ensure_simple_protocol();
   return Status::ok();
 }
@@ -91,10 +92,12 @@ void PluginState::reclaim_half_open(const void* owner) {
 void PluginState::reclaim_everything() {
   connects_.remove_all();
   std::unordered_map<void*, std::unique_ptr<ListenComm>> listen_comms;
+  std::unordered_map<void*, std::unique_ptr<LastingMemory>> memories;
   std::unordered_map<void*, std::unique_ptr<Comm>> comms;
   std::lock_guard lock(objects_mutex_);
   listen_comms.swap(listen_comms_);
   comms.swap(comms_);
+  memories.swap(memories_);
 }
 
 Result<void*> PluginState::listen(void* owner, void* handle) {
@@ -150,6 +153,20 @@ Comm* PluginState::keep(std::unique_ptr<Connection> connection) {
   std::lock_guard lock(objects_mutex_);
   comms_.emplace(key, std::move(comm));
   return key;
+}
+
+Result<void*> PluginState::register_memory(const void* data, std::size_t bytes) {
+  if (!context_) return Status(StatusCode::kInvalidArgument, "called before init");
+  std::unique_ptr<LastingMemory> memory = context_->promise_memory(data, bytes);
+  void* key = memory.get();
+  std::lock_guard lock(objects_mutex_);
+  memories_.emplace(key, std::move(memory));
+  return key;
+}
+
+// One that is not known was taken back by finalize.
+void PluginState::deregister_memory(void* memory) {
+  (void)take_out(memories_, memory, objects_mutex_);
 }
 
 Status PluginState::close_listen(void* listen_comm) {

@@ -44,6 +44,9 @@ class PluginState {
   Result<Comm*> connect(void* owner, void* handle);
   Result<Comm*> accept(void* listen_comm);
   Status close_listen(void* listen_comm);
+  // Never null: NCCL takes that for "not registered".
+  Result<void*> register_memory(const void* data, std::size_t bytes);
+  void deregister_memory(void* memory);
   // Pending requests are dropped.
   Status close_comm(void* comm);
 
@@ -70,6 +73,7 @@ class PluginState {
   std::mutex objects_mutex_;
   std::unordered_map<void*, std::unique_ptr<ListenComm>> listen_comms_;
   std::unordered_map<void*, std::unique_ptr<Comm>> comms_;
+  std::unordered_map<void*, std::unique_ptr<LastingMemory>> memories_;
 };
 
 }  // namespace weft::nccl_net

@@ -27,6 +27,9 @@ TEST(DataPath, AllocatesNothingInTenThousandMessages) {
   constexpr std::size_t kWindow = 16, kCapacity = 200000;
   const Bytes out = pattern(kCapacity, 1);
   std::vector<Bytes> in(kWindow, Bytes(kCapacity));
+  std::vector<std::unique_ptr<LastingMemory>> promises;
+  for (const Bytes& each : in) promises.push_back(far->promise_memory(each.data(), each.size()));
+  promises.push_back(near->promise_memory(out.data(), out.size()));
   int failed = 0;
   const auto exchange = [&](std::size_t messages) {
     RequestId sends[kWindow] = {}, receives[kWindow] = {};

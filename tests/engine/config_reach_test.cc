@@ -23,7 +23,7 @@ using ::testing::SizeIs;
 // Does not compile when a field is added or removed: add a test of where the new one acts, then its name
 // here.
 [[maybe_unused]] void every_field_has_a_test_below(const Config& config) {
-  const auto& [interfaces, address_family, paths_per_plane, max_paths, chunk_bytes, peer_timeout,
+  const auto& [transport, interfaces, address_family, paths_per_plane, max_paths, chunk_bytes, peer_timeout,
                path_timeout, connect_timeout, bootstrap_timeout, secret, payload_checksum, stats_file,
                stats_interval, log_level, rdma, unknown_variables, nccl_remarks] = config;
   // bootstrap_timeout is for programs to hand on: tests/bench/exit_status_test.cc.

@@ -53,6 +53,7 @@ TEST(Config, TakesEveryVariableOver) {
                                    {"WEFT_JOB_ID", "7"},
                                    {"WEFT_TEST_ANYTHING", "x"}});
   ASSERT_TRUE(config.is_ok()) << config.status().message();
+  EXPECT_EQ(config->transport, TransportChoice::kTcp);
   EXPECT_EQ(config->interfaces, "^=eth3");
   EXPECT_EQ(config->address_family, 6);
   EXPECT_EQ(config->paths_per_plane, 16);
@@ -155,7 +156,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"WEFT_IB_SL", "16", "0 to 15"}, Refusal{"WEFT_IB_TIMEOUT", "0", "1 to 31"},
         Refusal{"WEFT_IB_TIMEOUT", "32", "1 to 31"}, Refusal{"WEFT_IB_RETRY_CNT", "7", "0 to 6"},
         Refusal{"WEFT_IB_PCI_RELAXED_ORDERING", "2", "0 or 1"},
-        Refusal{"WEFT_TRANSPORT", "verbs", "auto or tcp"},
+        Refusal{"WEFT_TRANSPORT", "rdma", "auto, tcp or verbs"},
         Refusal{"NCCL_SOCKET_IFNAME", "=a,=b", "comma list"},
         Refusal{"NCCL_SOCKET_FAMILY", "ipv4", "AF_INET or AF_INET6"}));
 

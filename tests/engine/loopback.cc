@@ -1,18 +1,42 @@
 #include "tests/engine/loopback.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <thread>
 
 namespace weft::loopback {
 
+namespace {
+
+// WEFT_TEST_VERBS=DEVICES/DEVICES lets these tests run over RDMA: the devices of the first and of the second
+// Context that a test makes, in the syntax of WEFT_IB_HCA, as many as there are planes.
+std::optional<std::array<std::string, 2>> verbs_devices() {
+  const char* text = std::getenv("WEFT_TEST_VERBS");
+  if (text == nullptr) return std::nullopt;
+  const std::string both(text);
+  const std::size_t slash = both.find('/');
+  return std::array<std::string, 2>{both.substr(0, slash), both.substr(slash + 1)};
+}
+
+}  // namespace
+
 Config config() {
   Config config;
+  config.transport = TransportChoice::kTcp;
   config.interfaces = "=lo";
   config.address_family = 4;
   config.paths_per_plane = 4;
   config.chunk_bytes = 64 * 1024;
   config.peer_timeout = std::chrono::seconds(30);
+  if (auto devices = verbs_devices()) {
+    const auto planes = 1 + std::count(devices->front().begin(), devices->front().end(), ',');
+    config.transport = TransportChoice::kVerbs;
+    config.paths_per_plane = 4 / static_cast<int>(planes);
+  }
   return config;
 }
 
@@ -34,7 +58,11 @@ std::string LogBook::text() const {
   return text_;
 }
 
-std::unique_ptr<Context> make_context(const Config& config, LogBook* log) {
+std::unique_ptr<Context> make_context(const Config& wanted, LogBook* log) {
+  static std::size_t made = 0;
+  Config config = wanted;
+  if (auto devices = verbs_devices(); devices && config.transport == TransportChoice::kVerbs)
+    config.rdma.devices = (*devices)[made++ % 2];
   auto context = Context::create(config, log ? log->sink() : LogSink());
   if (!context) {
     ADD_FAILURE() << context.status().message();

@@ -182,6 +182,7 @@ class FakeContext final : public Context {
   ~FakeContext() override { --fake::fabric().contexts; }
   const Config& config() const override { return config_; }
   const std::vector<Device>& devices() const override { return devices_; }
+  const std::string& transport() const override { return transport_; }
   Result<std::unique_ptr<Listener>> listen() override {
     return std::unique_ptr<Listener>(new FakeListener(next_++));
   }
@@ -190,11 +191,15 @@ class FakeContext final : public Context {
     std::memcpy(&number, address.bytes.data(), sizeof number);
     return std::unique_ptr<Connector>(new FakeConnector(number));
   }
+  std::unique_ptr<LastingMemory> promise_memory(const void*, std::size_t) override {
+    return std::make_unique<LastingMemory>();
+  }
   std::string statistics_json() const override { return "{}"; }
 
  private:
   Config config_;
   std::vector<Device> devices_;
+  std::string transport_ = "a fake fabric";
   std::uint64_t next_ = 1;
 };
 

@@ -104,21 +104,11 @@ std::string value_of(const Environment& environment, std::string_view name) {
   return found == environment.end() ? "" : found->second;
 }
 
-Status check_others(const Environment& environment) {
-  const std::string transport = value_of(environment, "WEFT_TRANSPORT");
-  if (transport.empty() || transport == "auto" || transport == "tcp") return Status::ok();
-  return {StatusCode::kBadConfiguration,
-          "WEFT_TRANSPORT=\"" + transport +
-              "\" is not accepted; accepted: auto or tcp (the only transport of this "
-              "version)."};
-}
-
 }  // namespace
 
 Result<Config> config_from(const Environment& environment) {
   Config config;
   if (const Status status = check_names(environment, &config.unknown_variables); !status) return status;
-  if (const Status status = check_others(environment); !status) return status;
   for (const ConfigVariable& variable : config_variables()) {
     const auto found = environment.find(variable.name);
     if (found == environment.end()) continue;

@@ -97,7 +97,20 @@ bool is_file_pattern(const std::string& text) {
   return text.size() <= kMaxPathBytes && (text.empty() || text.back() != '/');
 }
 
+constexpr std::string_view kTransports[] = {"auto", "tcp", "verbs"};
+
+bool read_transport(const std::string& text, TransportChoice* choice) {
+  const auto found = std::find(std::begin(kTransports), std::end(kTransports), text);
+  if (found == std::end(kTransports)) return false;
+  *choice = static_cast<TransportChoice>(found - std::begin(kTransports));
+  return true;
+}
+
 const ConfigVariable kVariables[] = {
+    {"WEFT_TRANSPORT", "auto, tcp or verbs",
+     [](const std::string& text, Config& c) { return read_transport(text, &c.transport); },
+     [](const Config& c) { return c.transport <= TransportChoice::kVerbs; },
+     [](const Config& c) { return std::string(kTransports[static_cast<std::size_t>(c.transport)]); }},
     {"WEFT_IF", "comma list of interface name prefixes; = in front: exact names; ^ in front: all but these",
      [](const std::string& text, Config& c) { return read_text(text, &c.interfaces); },
      [](const Config& c) { return engine::InterfaceFilter::parse(c.interfaces).is_ok(); },
@@ -207,7 +220,6 @@ const ConfigVariable kVariables[] = {
 };
 
 constexpr OtherVariable kOthers[] = {
-    {"WEFT_TRANSPORT", "auto", "auto or tcp"},
     {"WEFT_BOOTSTRAP", "unset", "host:port"},
     {"WEFT_JOB_ID", "unset", "any text"},
 };

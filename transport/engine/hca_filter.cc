@@ -7,14 +7,14 @@
 namespace weft::engine {
 namespace {
 
-constexpr std::string_view kSyntax =
+constexpr std::string_view kHcaSyntax =
     " Give a comma list of device name prefixes (\"mlx5\"), exact names (\"=mlx5_0,mlx5_1\"), or either with "
     "^ in "
     "front to exclude (\"^mlx5_3\", \"^=mlx5_3\"); \":1\" behind a name means that port only.";
 constexpr int kMaxPort = 255;
 
 // Why `name` can be no device's name or prefix of one; empty where it can.
-std::string fault_of_name(std::string_view name) {
+std::string fault_of_device_name(std::string_view name) {
   if (name.empty()) return "no device stands in front of ':'";
   if (name[0] == '^' || name[0] == '=') {
     return "'" + std::string(1, name[0]) +
@@ -50,7 +50,7 @@ Result<HcaFilter> HcaFilter::parse(std::string_view text, std::string_view varia
   if (text.empty()) return filter;
   const auto refuse = [&](const std::string& why) {
     return Status(StatusCode::kBadConfiguration, std::string(variable) + "=\"" + std::string(text) +
-                                                     "\": " + why + "." + std::string(kSyntax));
+                                                     "\": " + why + "." + std::string(kHcaSyntax));
   };
 
   std::string_view rest = text;
@@ -69,7 +69,7 @@ Result<HcaFilter> HcaFilter::parse(std::string_view text, std::string_view varia
     if (item.empty()) continue;
     const std::size_t colon = std::min(item.find(':'), item.size());
     Entry entry{std::string(item.substr(0, colon)), 0};
-    if (const std::string fault = fault_of_name(entry.name); !fault.empty()) return refuse(fault);
+    if (const std::string fault = fault_of_device_name(entry.name); !fault.empty()) return refuse(fault);
     if (colon < item.size()) {
       const auto port = port_number(item.substr(colon + 1));
       if (!port) return refuse("only a port number from 1 to 255 may follow ':'");

@@ -144,7 +144,8 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
         welcome.path_index = handshake.hello().path_index;
         welcome.incarnation = handshake.hello().incarnation;
         welcome.parameters = verdict.parameters;
-        if (handshake.hello().purpose == PathPurpose::kAskEndpoints) welcome.endpoints = endpoints_;
+        welcome.endpoints = std::move(verdict.endpoints);
+        welcome.options = std::move(verdict.options);
         if (!handshake.accept(std::move(welcome)))
           handshake.refuse(RefusalCode::kLimit, "too many interfaces");
       } else {

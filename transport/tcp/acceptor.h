@@ -25,7 +25,10 @@ class AcceptVisitor {
     RefusalCode code = RefusalCode::kNone;
     std::string why;  // for the peer's user
     LinkParameters parameters;
+    std::vector<Endpoint> endpoints;       // for WELCOME, where they were asked for
+    std::vector<HandshakeOption> options;  // for WELCOME
   };
+  // A path that does not stay on this socket is made ready here, so that WELCOME can say where.
   virtual Verdict judge(const Hello& hello) = 0;
   // The handshake is done and WELCOME is on its way.
   virtual void welcome(const Hello& hello, const std::string& device, Socket socket) = 0;

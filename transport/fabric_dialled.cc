@@ -1,0 +1,219 @@
+// The fabric's part in connections that do not run over TCP: which other transports there are, and the
+// accepting end of their paths.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "transport/fabric.h"
+#include "transport/tcp/address_codec.h"
+#include "transport/verbs/transport.h"
+
+namespace weft {
+namespace {
+
+constexpr auto kFirstFrameWait = std::chrono::seconds(5);
+
+class PromiseToAll final : public LastingMemory {
+ public:
+  void add(std::unique_ptr<LastingMemory> promise) { promises_.push_back(std::move(promise)); }
+
+ private:
+  std::vector<std::unique_ptr<LastingMemory>> promises_;
+};
+
+bool has_address(const std::vector<tcp::InterfaceAddress>& interfaces, const tcp::IpAddress& address) {
+  return std::any_of(interfaces.begin(), interfaces.end(),
+                     [&](const auto& one) { return one.address.same_address(address); });
+}
+
+}  // namespace
+
+// The composition root of transports: each one that a build can have is tried here, the preferred one first.
+Status Fabric::open_dialled() {
+  const auto is_wanted = [this](TransportChoice choice) {
+    return config_.transport == TransportChoice::kAuto || config_.transport == choice;
+  };
+  if (is_wanted(TransportChoice::kVerbs)) {
+    if (Status added = add_dialled(TransportChoice::kVerbs, tcp::kByVerbs,
+                                   verbs::open_transport(config_, host_addresses_, log_));
+        !added)
+      return added;
+  }
+  transport_ = describe_transports();
+  if (log_->wants(LogLevel::kInfo)) (*log_)(LogLevel::kInfo, "transport: " + transport_);
+  return Status::ok();
+}
+
+// It is no error that a machine lacks what the user did not ask for by name.
+Status Fabric::add_dialled(TransportChoice choice, std::uint8_t bit, Opened opened) {
+  if (!opened && config_.transport == choice) return opened.status();
+  DialledCarrier& carrier = dialled_.emplace_back();
+  carrier.choice = choice;
+  carrier.bit = bit;
+  if (!opened) {
+    carrier.why_not = opened.status().message();
+    return Status::ok();
+  }
+  carrier.transport = std::move(*opened);
+  for (const tcp::DialledPort& port : carrier.transport->ports()) {
+    auto interface = std::find_if(host_addresses_.begin(), host_addresses_.end(), [&](const auto& one) {
+      return one.name == port.netdev && one.has_address && one.address.same_address(port.address);
+    });
+    carrier.interfaces.push_back(*interface);  // the port was found by it
+    carrier.interfaces.back().speed_mbps = port.speed_mbps;
+  }
+  return Status::ok();
+}
+
+std::string Fabric::describe_transports() const {
+  if (config_.transport == TransportChoice::kTcp) return "TCP (WEFT_TRANSPORT=tcp)";
+  std::string why_not;
+  for (const DialledCarrier& carrier : dialled_) {
+    if (!carrier.transport) {
+      why_not += (why_not.empty() ? "" : "; ") + carrier.why_not;
+      continue;
+    }
+    std::string names;
+    for (const tcp::DialledPort& port : carrier.transport->ports())
+      names += fmt::format("{}{} on {}", names.empty() ? "" : ", ", port.name, port.netdev);
+    return fmt::format("{} by {}{}", carrier.transport->name(), names,
+                       config_.transport == carrier.choice ? "" : "; TCP to peers without it");
+  }
+  return fmt::format("TCP ({})", why_not);
+}
+
+std::unique_ptr<LastingMemory> Fabric::promise_memory(const void* data, std::size_t bytes) {
+  auto promises = std::make_unique<PromiseToAll>();
+  for (const DialledCarrier& carrier : dialled_) {
+    if (!carrier.transport || bytes == 0) continue;
+    if (auto promise = carrier.transport->promise_memory(data, bytes)) promises->add(std::move(promise));
+  }
+  return promises;
+}
+
+// What the doors of the acceptor are for. Those that an address names come first, so that a number means the
+// same to who has only the address and to who has all of them.
+void Fabric::mark_endpoints() {
+  endpoints_ = acceptor_->endpoints();
+  for (tcp::Endpoint& endpoint : endpoints_) {
+    endpoint.carriers = has_address(interfaces_, endpoint.address) ? tcp::kByTcp : 0;
+    for (const DialledCarrier& carrier : dialled_)
+      if (has_address(carrier.interfaces, endpoint.address)) endpoint.carriers |= carrier.bit;
+  }
+  auto address = tcp::encode_address(1, endpoints_);
+  if (!address) return;
+  auto named = tcp::decode_address(*address);
+  if (!named) return;
+  std::stable_partition(endpoints_.begin(), endpoints_.end(), [&](const tcp::Endpoint& endpoint) {
+    return std::any_of(named->endpoints.begin(), named->endpoints.end(), [&](const tcp::Endpoint& one) {
+      return one.address.same_address(endpoint.address) && one.port == endpoint.port;
+    });
+  });
+}
+
+const DialledCarrier* Fabric::carrier_of(const tcp::Hello& hello) const {
+  for (const DialledCarrier& carrier : dialled_)
+    if (carrier.transport && carrier.transport->is_meant(hello)) return &carrier;
+  return nullptr;
+}
+
+LinkSettings Fabric::dialled_settings(const DialledCarrier& carrier, const tcp::LinkParameters& agreed,
+                                      bool connects, tcp::DialledPlan& plan) const {
+  LinkSettings settings = link_settings(config_, agreed, connects, plan.paths, plan.ports.size());
+  settings.endpoint.chunk_bytes =
+      std::min(settings.endpoint.chunk_bytes, std::bit_floor(carrier.transport->largest_chunk_bytes()));
+  // A NIC has no queue of bytes in front of an acknowledgement as a byte stream has.
+  settings.endpoint.window_slack = multipath::EndpointConfig().window_slack;
+  plan.path_planes = settings.endpoint.path_planes;
+  plan.payload_checksum = settings.payload_checksum;
+  return settings;
+}
+
+Result<std::shared_ptr<FabricLink>> Fabric::make_dialled_link(const DialledCarrier& carrier,
+                                                              tcp::DialledPlan plan,
+                                                              const tcp::LinkParameters& parameters) {
+  const tcp::ConnectionId id = plan.connection;
+  const LinkSettings settings = dialled_settings(carrier, parameters, true, plan);
+  auto backend = carrier.transport->make_backend(std::move(plan));
+  if (!backend) return backend.status();
+  return add_link(
+      std::make_shared<FabricLink>(id, true, carrier, settings.endpoint, std::move(*backend), log_));
+}
+
+// The ports on which a connection's planes end here, as its HELLO names them.
+Status Fabric::plan_accepted(const DialledCarrier& carrier, const tcp::Hello& hello,
+                             tcp::DialledPlan& plan) const {
+  const auto malformed = [](const char* why) { return Status(StatusCode::kProtocolError, why); };
+  plan.connection = hello.connection_id;
+  plan.paths = hello.total_paths;
+  for (const tcp::HandshakeOption& option : hello.options) {
+    if (option.type != kPlaneEndpointsOption) continue;
+    for (const std::byte number : option.value) {
+      const auto index = static_cast<std::size_t>(number);
+      if (index >= endpoints_.size()) return malformed("a plane that leads to no endpoint of the listener");
+      auto port = std::find_if(carrier.interfaces.begin(), carrier.interfaces.end(), [&](const auto& one) {
+        return one.address.same_address(endpoints_[index].address);
+      });
+      if (port == carrier.interfaces.end())
+        return malformed("a plane that leads to no port of this transport");
+      plan.ports.push_back(static_cast<std::size_t>(port - carrier.interfaces.begin()));
+    }
+  }
+  if (plan.ports.empty() || plan.ports.size() > tcp::kMaxHandshakeEndpoints)
+    return malformed("it does not say where its planes lead");
+  if (plan.paths % plan.ports.size() != 0) return malformed("its paths are not dealt evenly over its planes");
+  return Status::ok();
+}
+
+// Makes a path ready, and for the first path of a connection the link.
+void Fabric::prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& hello,
+                             std::shared_ptr<FabricLink> link, Verdict& verdict) {
+  const auto refuse = [&](tcp::RefusalCode code, const Status& why) {
+    verdict.code = code;
+    verdict.why = why.message();
+  };
+  std::unique_ptr<tcp::DialledBackend> fresh;
+  LinkSettings settings;
+  if (!link) {
+    tcp::DialledPlan plan;
+    if (Status planned = plan_accepted(carrier, hello, plan); !planned)
+      return refuse(tcp::RefusalCode::kMalformed, planned);
+    settings = dialled_settings(carrier, verdict.parameters, false, plan);
+    auto backend = carrier.transport->make_backend(std::move(plan));
+    if (!backend) return refuse(tcp::RefusalCode::kLimit, backend.status());
+    fresh = std::move(*backend);
+  }
+  auto prepared = (link ? link->dialled : fresh.get())->prepare(hello);
+  if (!prepared) return refuse(tcp::RefusalCode::kLimit, prepared.status());
+  verdict.options = (*prepared)->options();
+  if (fresh) {
+    link = add_link(std::make_shared<FabricLink>(hello.connection_id, false, carrier, settings.endpoint,
+                                                 std::move(fresh), log_));
+    awaited_.push_back({link, hello.listener_id, engine::steady_now() + kFirstFrameWait});
+  }
+  link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
+    link->dialled->await(std::move(*prepared), endpoint, now);
+    return true;
+  });
+}
+
+void Fabric::step_awaited() {
+  if (awaited_.empty()) return;
+  const multipath::TimePoint now = engine::steady_now();
+  std::erase_if(awaited_, [&](const Awaited& awaited) {
+    awaited.link->link.progress();
+    const bool connected =
+        awaited.link->link.with_endpoint([&](multipath::Endpoint&, engine::Backend&, multipath::TimePoint) {
+          return awaited.link->dialled->has_heard();
+        });
+    if (connected) {
+      deliver(awaited.listener, awaited.link);
+    } else if (now > awaited.until) {
+      retire(awaited.link);
+    }
+    return connected || now > awaited.until;
+  });
+}
+
+}  // namespace weft
