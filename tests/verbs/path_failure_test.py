@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Planes are cut, made to lose packets, shut and given other addresses under a verified transfer between two machines. What
+must hold: no wrong byte, no error, no hang; the paths that were hit fail and come back, and the counters say so.
+
+    path_failure_test.py --weft build/dev/bin/weft [--planes 4] [--steps silent,link,...]
+
+Every run of the transfer is checked, and its buffers are written anew before the next: what landed in one after its time
+would be a wrong byte of the next.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "rdma_vm"))
+from machines import Cluster, MachineError, require_machines
+
+LIMIT_S = 120  # for each step; far more than it takes, since the computer may be busy
+RANKS = (0, 1)
+# The emulated machines are slow and share two processors: their silence is longer than a real machine's.
+ENVIRONMENT = {"WEFT_PATHS_PER_PLANE": "2", "WEFT_TIMEOUT_MS": "60000", "WEFT_PATH_TIMEOUT_MS": "200", "WEFT_DEBUG": "INFO",
+               "WEFT_STATS_INTERVAL_MS": "100"}
+
+
+class JobIsOver(Exception):
+    """It ended well before the step that it was needed for."""
+
+
+class Job:
+    """A rank in each machine that sends to the other until it has done its runs."""
+
+    def __init__(self, cluster: Cluster, weft: str, folder: Path, runs: int):
+        self._cluster, self._folder = cluster, folder
+        self._output = bytearray()
+        for rank in RANKS:
+            self._counters_file(rank).unlink(missing_ok=True)
+        self._ranks = cluster.run_everywhere(
+            [str(ROOT / "tests/verbs/on_own_devices"), weft, "perf", "sendrecv", "-b", "4M", "-e", "4M", "-w", "0", "-n", "1",
+             "-c", str(runs)], environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json"})
+
+    def _counters_file(self, rank: int) -> Path:
+        return self._folder / f"rdma-vm-{rank}.json"
+
+    def total(self, rank: int, name: str, device: str | None = None) -> int:
+        try:
+            totals = json.loads(self._counters_file(rank).read_text())["totals"]
+        except (FileNotFoundError, json.JSONDecodeError):
+            return 0
+        if device is not None:
+            totals = next((d for d in totals.get("devices", []) if d["local_device"] == device), {})
+        return totals.get(name, 0)
+
+    def _look(self) -> None:
+        for machine in self._cluster.machines:
+            machine.poll()
+        for rank in self._ranks:
+            self._output += rank.new_output()
+
+    def wait_until(self, done, what: str) -> None:
+        """While the transfer goes on: one that has ended proves nothing."""
+        limit = time.monotonic() + LIMIT_S
+        while not done():
+            self._look()
+            if any(rank.status is not None for rank in self._ranks):
+                self.finish()
+                raise JobIsOver
+            if time.monotonic() > limit:
+                raise MachineError(f"{what}: not within {LIMIT_S} s; the ranks said:\n{self.words}")
+            time.sleep(0.05)
+
+    def wait_for_data(self, what: str, megabytes: int = 8) -> None:
+        before = [self.total(rank, "bytes_received") for rank in RANKS]
+        self.wait_until(lambda: all(self.total(rank, "bytes_received") > before[rank] + (megabytes << 20) for rank in RANKS),
+                        what)
+
+    def wait_for_more(self, name: str, device: str, before: list[int], what: str) -> None:
+        self.wait_until(lambda: all(self.total(rank, name, device) > before[rank] for rank in RANKS), what)
+
+    def count(self, name: str, device: str) -> list[int]:
+        return [self.total(rank, name, device) for rank in RANKS]
+
+    def finish(self) -> None:
+        status = self._cluster.wait(self._ranks, 8 * LIMIT_S, lambda _, data: self._output.extend(data))
+        if status != 0:
+            raise MachineError(f"the job left with {status}; it said:\n{self.words}")
+        if "Out of bounds values : 0 OK" not in self.words:
+            raise MachineError(f"the job did not check what arrived; it said:\n{self.words}")
+        print("  a job is done, every byte right: " + "; ".join(
+            f"rank {rank}: {self.total(rank, 'failures')} failures, {self.total(rank, 'revivals')} revivals, "
+            f"{self.total(rank, 'chunks_resent')} chunks sent again, longest stall {self.total(rank, 'longest_stall_ms'):.0f} ms"
+            for rank in RANKS), flush=True)
+
+    @property
+    def words(self) -> str:
+        return self._output.decode(errors="replace")
+
+
+def fail_and_return(job: Job, devices: list[str], what: str, cut, restore, pause_s: float = 0) -> None:
+    """Paths of these devices fail at both ends, data goes on meanwhile, and they come back."""
+    failures = {device: job.count("failures", device) for device in devices}
+    began = time.monotonic()
+    cut()
+    try:
+        for device in devices:
+            job.wait_for_more("failures", device, failures[device], f"both ends noticed that {device} was hit ({what})")
+        noticed = time.monotonic()
+        job.wait_for_data(f"data went on ({what})")
+        time.sleep(pause_s)
+    finally:
+        revivals = {device: job.count("revivals", device) for device in devices}
+        restore()
+    restored = time.monotonic()
+    for device in devices:
+        job.wait_for_more("revivals", device, revivals[device], f"the paths of {device} came back ({what})")
+    print(f"{what}: noticed by both ends within {noticed - began:.1f} s, back {time.monotonic() - restored:.1f} s after it "
+          "was restored", flush=True)
+
+
+class Steps:
+    def __init__(self, cluster: Cluster, planes: int):
+        self._cluster, self._last = cluster, planes - 1
+
+    def _cut(self, job: Job, plane: int, how: str, host: int | None, pause_s: float = 0) -> None:
+        fail_and_return(job, [f"rxe{plane}:1"], f"plane {plane}, {how}", lambda: self._cluster.plane(plane).cut(how, host),
+                        self._cluster.plane(plane).restore, pause_s)
+
+    def silent(self, job: Job) -> None:
+        self._cut(job, 0, "silent", None)
+
+    def link(self, job: Job) -> None:
+        self._cut(job, 1, "link", 0)
+
+    def to(self, job: Job) -> None:
+        self._cut(job, self._last, "to", 0)
+
+    def down(self, job: Job) -> None:
+        self._cut(job, self._last, "down", 0, pause_s=10)
+
+    def both_ends(self, job: Job) -> None:
+        """Each end loses another of its ports, at the same time."""
+        planes = [self._cluster.plane(0), self._cluster.plane(self._last)]
+
+        def cut() -> None:
+            planes[0].cut("link", 0)
+            planes[1].cut("link", 1)
+
+        def restore() -> None:
+            for plane in planes:
+                plane.restore()
+
+        fail_and_return(job, ["rxe0:1", f"rxe{self._last}:1"], f"planes 0 and {self._last}, a port of each end", cut, restore)
+
+    def loss(self, job: Job) -> None:
+        """Its paths may fail or not; all arrives, and the counters go on."""
+        plane = self._cluster.plane(1)
+        plane.netem("loss", "1%")
+        try:
+            job.wait_for_data("data went on with a loss of 1 % on plane 1", megabytes=32)
+        finally:
+            plane.restore()
+        print(f"plane 1, 1 % loss: {sum(job.count('failures', 'rxe1:1'))} failures of its paths so far", flush=True)
+
+    def address(self, job: Job) -> None:
+        """A host's address is taken from it and given back: its GID goes and comes."""
+        def ip(verb: str):
+            return lambda: self._cluster.check(0, ["ip", "address", verb, f"{self._cluster.address(0, 1)}/24", "dev", "p1"])
+
+        fail_and_return(job, ["rxe1:1"], "plane 1, its address gone", ip("del"), ip("add"))
+
+
+STEPS = ("silent", "link", "to", "down", "both_ends", "loss", "address")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weft", required=True)
+    parser.add_argument("--planes", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=100, help="of the first job; if it ends too soon, the next has twice as many")
+    parser.add_argument("--steps", default=",".join(STEPS))
+    arguments = parser.parse_args()
+    require_machines()
+    with tempfile.TemporaryDirectory(prefix="weft-path-failure-") as scratch:
+        folder = Path(scratch)
+        with Cluster(2, arguments.planes, writable=[folder], boot_limit_s=2 * LIMIT_S) as cluster:
+            run(cluster, arguments, folder)
+    return 0
+
+
+def run(cluster: Cluster, arguments: argparse.Namespace, folder: Path) -> None:
+    print("two emulated machines on this computer's processors: times are theirs, counters are written every 0.1 s", flush=True)
+    steps = Steps(cluster, arguments.planes)
+    runs, waiting = arguments.runs, arguments.steps.split(",")
+    while waiting:
+        job = Job(cluster, os.path.abspath(arguments.weft), folder, runs)
+        try:
+            job.wait_until(lambda: all(job.total(rank, "bytes_received") > 0 for rank in RANKS), "the first bytes came")
+            while waiting:
+                getattr(steps, waiting[0])(job)
+                waiting.pop(0)
+            job.finish()
+        except JobIsOver:
+            runs *= 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
