@@ -27,7 +27,7 @@ enum class LossReason : std::uint8_t {
   kCut,
   kReplaced,
   kLostFrames,
-  kUnanswered,     // the reasons of a NIC from here on
+  kUnanswered,  // the reasons of a NIC from here on
   kRefused,
   kLocalFault,
   kPortDown,
