@@ -12,7 +12,9 @@ const char* advice(int error, bool is_dmabuf) {
   switch (error) {
     case ENOMEM:
     case EAGAIN:
-      return "; is the limit of locked memory (ulimit -l, or a container's) too low?";
+      // SoftRoCE says this of memory that is not there, too.
+      return "; is the limit of locked memory (ulimit -l, or a container's) too low, and is all of it "
+             "mapped?";
     case EFAULT:
       return "; is all of it mapped, and may it be written where it is to receive?";
     case EOPNOTSUPP:
