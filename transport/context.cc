@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "transport/asking_connector.h"
 #include "transport/dialled_connector.h"
 #include "transport/fabric.h"
@@ -35,13 +38,55 @@ class FabricListener final : public Listener {
   Address address_;
 };
 
+// Before another transport is tried, where the user leaves the choice to Weft.
+constexpr std::chrono::milliseconds kPatienceWithChoice = std::chrono::seconds(5);
+
+// Addresses tell who should reach whom. Where nothing comes by a transport nevertheless, as when a router
+// lets no RoCE packets through, TCP is what is left.
+class FallingBackConnector final : public Connector {
+ public:
+  FallingBackConnector(std::shared_ptr<Fabric> fabric, std::unique_ptr<Connector> first, std::string name,
+                       tcp::ListenerAddress listener)
+      : fabric_(std::move(fabric)),
+        connector_(std::move(first)),
+        name_(std::move(name)),
+        listener_(std::move(listener)) {}
+
+  Result<std::unique_ptr<Connection>> poll() override {
+    auto connection = connector_->poll();
+    if (connection || has_fallen_back_ || connection.status().code() != StatusCode::kUnreachable)
+      return connection;
+    has_fallen_back_ = true;
+    (*fabric_->log())(
+        LogLevel::kWarn,
+        fmt::format("this connection goes over TCP, not {}: {} (WEFT_TRANSPORT=tcp saves the wait)", name_,
+                    connection.status().message()));
+    auto second = connect_by_tcp(fabric_, listener_);
+    if (!second) return second.status();
+    connector_ = std::move(*second);
+    return std::unique_ptr<Connection>();
+  }
+
+ private:
+  std::shared_ptr<Fabric> fabric_;
+  std::unique_ptr<Connector> connector_;
+  std::string name_;
+  tcp::ListenerAddress listener_;
+  bool has_fallen_back_ = false;
+};
+
 // The first transport by which there is a way, of those that the user allows.
 Result<std::unique_ptr<Connector>> connect_by_best(const std::shared_ptr<Fabric>& fabric,
                                                    const tcp::ListenerAddress& listener) {
   const TransportChoice wanted = fabric->config().transport;
+  const std::chrono::milliseconds limit = fabric->config().connect_timeout;
   for (const DialledCarrier& carrier : fabric->dialled()) {
-    auto connector = connect_dialled(fabric, carrier, listener);
-    if (connector || wanted == carrier.choice) return connector;
+    if (wanted == carrier.choice) return connect_dialled(fabric, carrier, listener, limit);
+    auto connector = connect_dialled(fabric, carrier, listener, std::min(limit / 2, kPatienceWithChoice));
+    if (connector) {
+      return std::unique_ptr<Connector>(std::make_unique<FallingBackConnector>(
+          fabric, std::move(*connector), carrier.transport->name(), listener));
+    }
     if (carrier.transport && fabric->log()->wants(LogLevel::kInfo)) {
       (*fabric->log())(LogLevel::kInfo, fmt::format("not {} for this connection: {}",
                                                     carrier.transport->name(), connector.status().message()));

@@ -20,8 +20,12 @@ constexpr auto kMostWaitForOthers =
 // The link dials all its paths by itself, from the first one on; this waits for it.
 class DialledConnector final : public Connector {
  public:
-  DialledConnector(std::shared_ptr<Fabric> fabric, std::shared_ptr<FabricLink> link)
-      : fabric_(std::move(fabric)), link_(std::move(link)), began_(engine::steady_now()) {}
+  DialledConnector(std::shared_ptr<Fabric> fabric, std::shared_ptr<FabricLink> link,
+                   std::chrono::milliseconds patience)
+      : fabric_(std::move(fabric)),
+        link_(std::move(link)),
+        patience_(patience),
+        began_(engine::steady_now()) {}
   ~DialledConnector() override {
     if (link_) fabric_->retire(link_);
   }
@@ -40,11 +44,11 @@ class DialledConnector final : public Connector {
     const multipath::TimePoint now = engine::steady_now();
     if (!connected) {
       if (refused_) return error;
-      if (now - began_ <= fabric_->config().connect_timeout) return std::unique_ptr<Connection>();
+      if (now - began_ <= patience_) return std::unique_ptr<Connection>();
       return Status(
           error.code(),
           fmt::format("no connection within {} ms (WEFT_CONNECT_TIMEOUT_MS); the last attempt said: {}",
-                      fabric_->config().connect_timeout.count(), error.message()));
+                      patience_.count(), error.message()));
     }
     if (!first_path_at_) first_path_at_ = now;
     if (!settled && now - *first_path_at_ < kMostWaitForOthers) return std::unique_ptr<Connection>();
@@ -54,6 +58,7 @@ class DialledConnector final : public Connector {
  private:
   std::shared_ptr<Fabric> fabric_;
   std::shared_ptr<FabricLink> link_;
+  const std::chrono::milliseconds patience_;
   multipath::TimePoint began_;
   std::optional<multipath::TimePoint> first_path_at_;
   bool refused_ = false;
@@ -93,7 +98,8 @@ PlannedPlanes plan_planes(const Fabric& fabric, const DialledCarrier& carrier,
 
 Result<std::unique_ptr<Connector>> connect_dialled(const std::shared_ptr<Fabric>& fabric,
                                                    const DialledCarrier& carrier,
-                                                   const tcp::ListenerAddress& listener) {
+                                                   const tcp::ListenerAddress& listener,
+                                                   std::chrono::milliseconds patience) {
   if (!carrier.transport) return Status(StatusCode::kUnreachable, carrier.why_not);
   const char* const name = carrier.transport->name();
   const bool offered =
@@ -126,7 +132,7 @@ Result<std::unique_ptr<Connector>> connect_dialled(const std::shared_ptr<Fabric>
   const tcp::LinkParameters parameters = hello.parameters;
   auto link = fabric->make_dialled_link(carrier, std::move(plan), parameters);
   if (!link) return link.status();
-  return std::unique_ptr<Connector>(std::make_unique<DialledConnector>(fabric, std::move(*link)));
+  return std::unique_ptr<Connector>(std::make_unique<DialledConnector>(fabric, std::move(*link), patience));
 }
 
 }  // namespace weft

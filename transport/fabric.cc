@@ -278,7 +278,7 @@ void Fabric::retire(const std::shared_ptr<FabricLink>& link) {
   if (closed_statistics_.size() > kMaxClosedStatistics) closed_statistics_.pop_front();
 }
 
-tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
+tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello, const tcp::IpAddress& from) {
   Verdict verdict;
   verdict.parameters = agreed_parameters(config_, hello.parameters);
   std::shared_ptr<FabricLink> link;
@@ -307,11 +307,12 @@ tcp::AcceptVisitor::Verdict Fabric::judge(const tcp::Hello& hello) {
     verdict.endpoints = endpoints_;
     return verdict;
   }
-  judge_path(hello, link, verdict);
+  judge_path(hello, from, link, verdict);
   return verdict;
 }
 
-void Fabric::judge_path(const tcp::Hello& hello, const std::shared_ptr<FabricLink>& link, Verdict& verdict) {
+void Fabric::judge_path(const tcp::Hello& hello, const tcp::IpAddress& from,
+                        const std::shared_ptr<FabricLink>& link, Verdict& verdict) {
   const DialledCarrier* const carrier = carrier_of(hello);
   const bool fits =
       !link ||
@@ -330,7 +331,7 @@ void Fabric::judge_path(const tcp::Hello& hello, const std::shared_ptr<FabricLin
     verdict.code = tcp::RefusalCode::kParameters;
     verdict.why = "all paths of a connection are of one transport";
   } else if (carrier != nullptr) {
-    prepare_dialled(*carrier, hello, link, verdict);
+    prepare_dialled(*carrier, hello, from, link, verdict);
   }
 }
 

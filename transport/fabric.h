@@ -134,9 +134,10 @@ class Fabric final : public tcp::AcceptVisitor {
   std::shared_ptr<FabricLink> add_link(std::shared_ptr<FabricLink> link);
   void deliver(std::uint64_t listener, const std::shared_ptr<FabricLink>& link);
 
-  Verdict judge(const tcp::Hello& hello) override;
+  Verdict judge(const tcp::Hello& hello, const tcp::IpAddress& from) override;
   // `link` is null where this path would be the first of its connection.
-  void judge_path(const tcp::Hello& hello, const std::shared_ptr<FabricLink>& link, Verdict& verdict);
+  void judge_path(const tcp::Hello& hello, const tcp::IpAddress& from,
+                  const std::shared_ptr<FabricLink>& link, Verdict& verdict);
   void welcome(const tcp::Hello& hello, const std::string& device, tcp::Socket socket) override;
 
   void forget_threads();
@@ -151,7 +152,7 @@ class Fabric final : public tcp::AcceptVisitor {
   LinkSettings dialled_settings(const DialledCarrier& carrier, const tcp::LinkParameters& agreed,
                                 bool connects, tcp::DialledPlan& plan) const;
   Status plan_accepted(const DialledCarrier& carrier, const tcp::Hello& hello, tcp::DialledPlan& plan) const;
-  void prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& hello,
+  void prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& hello, const tcp::IpAddress& from,
                        std::shared_ptr<FabricLink> link, Verdict& verdict);
   void step_awaited();
 

@@ -13,6 +13,8 @@ namespace weft {
 namespace {
 
 constexpr auto kFirstFrameWait = std::chrono::seconds(5);
+// Links that wait for it: each has pinned memory and queues of the NIC, and who dialled may be anybody (I7).
+constexpr std::size_t kMostAwaited = 64;
 
 class PromiseToAll final : public LastingMemory {
  public:
@@ -160,15 +162,15 @@ Status Fabric::plan_accepted(const DialledCarrier& carrier, const tcp::Hello& he
       plan.ports.push_back(static_cast<std::size_t>(port - carrier.interfaces.begin()));
     }
   }
-  if (plan.ports.empty() || plan.ports.size() > tcp::kMaxHandshakeEndpoints)
-    return malformed("it does not say where its planes lead");
+  if (plan.ports.empty() || plan.ports.size() > tcp::kMostDialledPlanes)
+    return malformed("it does not say where its planes lead, or has too many");
   if (plan.paths % plan.ports.size() != 0) return malformed("its paths are not dealt evenly over its planes");
   return Status::ok();
 }
 
 // Makes a path ready, and for the first path of a connection the link.
 void Fabric::prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& hello,
-                             std::shared_ptr<FabricLink> link, Verdict& verdict) {
+                             const tcp::IpAddress& from, std::shared_ptr<FabricLink> link, Verdict& verdict) {
   const auto refuse = [&](tcp::RefusalCode code, const Status& why) {
     verdict.code = code;
     verdict.why = why.message();
@@ -176,6 +178,11 @@ void Fabric::prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& he
   std::unique_ptr<tcp::DialledBackend> fresh;
   LinkSettings settings;
   if (!link) {
+    if (awaited_.size() >= kMostAwaited) {
+      return refuse(tcp::RefusalCode::kLimit,
+                    Status(StatusCode::kResourceExhausted,
+                           fmt::format("{} connections wait for their first frame", kMostAwaited)));
+    }
     tcp::DialledPlan plan;
     if (Status planned = plan_accepted(carrier, hello, plan); !planned)
       return refuse(tcp::RefusalCode::kMalformed, planned);
@@ -184,7 +191,7 @@ void Fabric::prepare_dialled(const DialledCarrier& carrier, const tcp::Hello& he
     if (!backend) return refuse(tcp::RefusalCode::kLimit, backend.status());
     fresh = std::move(*backend);
   }
-  auto prepared = (link ? link->dialled : fresh.get())->prepare(hello);
+  auto prepared = (link ? link->dialled : fresh.get())->prepare(hello, from);
   if (!prepared) return refuse(tcp::RefusalCode::kLimit, prepared.status());
   verdict.options = (*prepared)->options();
   if (fresh) {

@@ -27,7 +27,7 @@ struct RdmaConfig {
   // Devices and ports to use: a comma list of name prefixes, each with ":port" behind it if wanted; "=" in
   // front for exact names, "^" in front to exclude. Empty: all that are usable. WEFT_IB_HCA, NCCL_IB_HCA.
   std::string devices;
-  // Entry of each port's GID table; -1: the right one is found for each. WEFT_IB_GID_INDEX, auto or 0..1023;
+  // Entry of each port's GID table; -1: the right one is found for each. WEFT_IB_GID_INDEX, auto or 0..255;
   // NCCL_IB_GID_INDEX.
   int gid_index = -1;
   // DSCP and ECN bits of RoCE packets, or InfiniBand's traffic class. WEFT_IB_TC, 0..255; NCCL_IB_TC.

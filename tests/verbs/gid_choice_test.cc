@@ -228,5 +228,23 @@ TEST(GidText, ReadsAndWrites) {
   }
 }
 
+TEST(GidChoice, TheSameAddressIsFoundWhereverItHasMoved) {
+  Machine machine = connectx();
+  const GidEntry chosen = machine.table[3];
+  machine.table[3] = v2(7, "0000:0000:0000:0000:0000:ffff:0a01:0204", "ens1f0np0");
+  EXPECT_EQ(find_gid(machine.table, chosen), std::nullopt) << "another address is no substitute";
+  machine.table.push_back(v1(8, "0000:0000:0000:0000:0000:ffff:0a01:0203", "ens1f0np0"));
+  EXPECT_EQ(find_gid(machine.table, chosen), std::nullopt) << "nor is RoCE v1";
+  machine.table.push_back(v2(9, "0000:0000:0000:0000:0000:ffff:0a01:0203", "ens1f0np0"));
+  EXPECT_EQ(find_gid(machine.table, chosen)->index, 9);
+}
+
+TEST(GidChoice, AnIndexThatAnAddressHandleCannotHoldIsPassedOver) {
+  Machine machine = connectx();
+  for (GidEntry& entry : machine.table) entry.index += 253;
+  EXPECT_EQ(index_of(machine), 254) << "the address of the MAC is what is left";
+  EXPECT_EQ(find_gid(machine.table, machine.table[3]), std::nullopt);
+}
+
 }  // namespace
 }  // namespace weft::verbs

@@ -42,6 +42,19 @@ TEST(PathOffer, IsFoundAmongTheOptions) {
   EXPECT_EQ(find_offer(options), typical());
 }
 
+TEST(PathOffer, LeadsWhereTheHandshakeWentOrIsNotFollowed) {
+  QueueAddress queue;
+  const auto address = [](const char* text) { return *tcp::IpAddress::parse(text); };
+  for (const char* text : {"10.1.2.3", "fd00::7", "fe80::1"}) {
+    queue.gid = *parse_gid(text);
+    EXPECT_TRUE(leads_to(queue, address(text))) << text;
+    EXPECT_FALSE(leads_to(queue, address("10.1.2.4"))) << text;
+    EXPECT_FALSE(leads_to(queue, address("fd00::8"))) << text;
+  }
+  queue.link_layer = LinkLayer::kInfiniBand;
+  EXPECT_TRUE(leads_to(queue, address("10.1.2.4"))) << "its addresses are no IP's";
+}
+
 TEST(PathOffer, IsRefusedWhereItIsCutOrImpossible) {
   const std::vector<std::byte> good = encode(typical());
   for (std::size_t length = 0; length < good.size() - typical().queue.device.size(); ++length)

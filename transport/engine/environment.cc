@@ -189,13 +189,13 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_text(text, &c.rdma.devices); },
      [](const Config& c) { return engine::HcaFilter::parse(c.rdma.devices).is_ok(); },
      [](const Config& c) { return c.rdma.devices; }},
-    {"WEFT_IB_GID_INDEX", "auto or 0 to 1023",
+    {"WEFT_IB_GID_INDEX", "auto or 0 to 255",
      [](const std::string& text, Config& c) {
        if (text != "auto") return read_int(text, &c.rdma.gid_index);
        c.rdma.gid_index = -1;
        return true;
      },
-     [](const Config& c) { return between(c.rdma.gid_index, -1, 1023); },
+     [](const Config& c) { return between(c.rdma.gid_index, -1, 255); },
      [](const Config& c) { return c.rdma.gid_index == -1 ? "auto" : std::to_string(c.rdma.gid_index); }},
     {"WEFT_IB_TC", "0 to 255",
      [](const std::string& text, Config& c) { return read_int(text, &c.rdma.traffic_class); },

@@ -49,7 +49,7 @@ struct Number {
 constexpr Number kNumbers[] = {
     {"NCCL_IB_DISABLE", "WEFT_IB_DISABLE", 0, 1, false,
      [](long value, Config& c) { c.rdma.disabled = value == 1; }},
-    {"NCCL_IB_GID_INDEX", "WEFT_IB_GID_INDEX", 0, 1023, true,
+    {"NCCL_IB_GID_INDEX", "WEFT_IB_GID_INDEX", 0, 255, true,
      [](long value, Config& c) { c.rdma.gid_index = static_cast<int>(value); }},
     {"NCCL_IB_TC", "WEFT_IB_TC", 0, 255, true,
      [](long value, Config& c) { c.rdma.traffic_class = static_cast<int>(value); }},

@@ -107,6 +107,8 @@ class Endpoint {
   Completion take_completion(RequestId request);
   bool has_pending_requests() const { return pending_requests_ != 0; }
 
+  // Whether the account is closed of all that this connection of the path carried, or the link ends.
+  bool is_dead(PathId path, Incarnation incarnation) const;
   // Paths. False from path_connected(): this incarnation is dead already; close it.
   bool may_connect(PathId path, Incarnation incarnation) const;
   bool path_connected(PathId path, Incarnation incarnation, TimePoint now);

@@ -47,6 +47,10 @@ bool Endpoint::may_connect(PathId id, Incarnation incarnation) const {
   return !path.connected || number(incarnation) > number(path.incarnation);
 }
 
+bool Endpoint::is_dead(PathId id, Incarnation incarnation) const {
+  return ending_ != Ending::kNone || number(incarnation) < paths_[index(id)].dead_before;
+}
+
 bool Endpoint::path_connected(PathId id, Incarnation incarnation, TimePoint now) {
   Path& path = paths_[index(id)];
   if (!may_connect(id, incarnation)) {

@@ -138,7 +138,7 @@ bool Acceptor::serve(Guest& guest, multipath::TimePoint now, AcceptVisitor& visi
   while (true) {
     if (!send_output(guest)) return false;
     if (handshake.state() == HandshakeState::kDecision) {
-      AcceptVisitor::Verdict verdict = visitor.judge(handshake.hello());
+      AcceptVisitor::Verdict verdict = visitor.judge(handshake.hello(), guest.source);
       if (verdict.code == RefusalCode::kNone) {
         Welcome welcome;
         welcome.path_index = handshake.hello().path_index;

@@ -29,7 +29,7 @@ class AcceptVisitor {
     std::vector<HandshakeOption> options;  // for WELCOME
   };
   // A path that does not stay on this socket is made ready here, so that WELCOME can say where.
-  virtual Verdict judge(const Hello& hello) = 0;
+  virtual Verdict judge(const Hello& hello, const IpAddress& from) = 0;
   // The handshake is done and WELCOME is on its way.
   virtual void welcome(const Hello& hello, const std::string& device, Socket socket) = 0;
 };

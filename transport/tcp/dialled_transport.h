@@ -10,6 +10,7 @@
 // prepare().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -21,6 +22,10 @@
 #include "weft/status.h"
 
 namespace weft::tcp {
+
+// Planes of one connection, for every such transport: what announces a receive to the peer has a key for
+// each.
+inline constexpr std::size_t kMostDialledPlanes = 16;
 
 // A port that can be used, and the network interface over which its paths are dialled.
 struct DialledPort {
@@ -50,7 +55,8 @@ class DialledBackend : public engine::Backend {
   virtual bool is_refused() const = 0;
 
   // Accepting side. This end of a path, ready to receive; without the link's lock, for it takes a while.
-  virtual Result<std::unique_ptr<PreparedPath>> prepare(const Hello& hello) = 0;
+  // `from` is where HELLO came from, of which the handshake has shown that it can be reached.
+  virtual Result<std::unique_ptr<PreparedPath>> prepare(const Hello& hello, const IpAddress& from) = 0;
   // The path is taken for connected when its first frame comes.
   virtual void await(std::unique_ptr<PreparedPath> prepared, multipath::Endpoint& endpoint,
                      multipath::TimePoint now) = 0;

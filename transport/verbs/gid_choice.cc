@@ -9,6 +9,7 @@ namespace weft::verbs {
 namespace {
 
 constexpr std::size_t kMappedPrefixBytes = 12;
+constexpr int kLargestGidIndex = 255;  // what an address handle has room for
 
 const char* type_name(GidType type) {
   switch (type) {
@@ -72,7 +73,7 @@ Result<GidEntry> choose_gid(LinkLayer link_layer, std::span<const GidEntry> tabl
   if (wish.fixed_index) return choose_fixed(table, *wish.fixed_index);
   std::vector<GidEntry> candidates;
   for (const GidEntry& entry : table) {
-    if (is_unset(entry.bytes) || is_multicast(entry.bytes)) continue;
+    if (is_unset(entry.bytes) || is_multicast(entry.bytes) || entry.index > kLargestGidIndex) continue;
     const int family = is_ipv4_mapped(entry.bytes) ? 4 : 6;
     const bool allowed =
         link_layer != LinkLayer::kEthernet || wish.address_family == 0 || wish.address_family == family;
@@ -93,6 +94,15 @@ Result<GidEntry> choose_gid(LinkLayer link_layer, std::span<const GidEntry> tabl
     return rank(a, addresses, wish) < rank(b, addresses, wish);
   };
   return *std::min_element(candidates.begin(), candidates.end(), better);
+}
+
+std::optional<GidEntry> find_gid(std::span<const GidEntry> table, const GidEntry& wanted) {
+  for (const GidEntry& entry : table) {
+    if (entry.bytes == wanted.bytes && entry.type == wanted.type && entry.netdev == wanted.netdev &&
+        entry.index <= kLargestGidIndex)
+      return entry;
+  }
+  return std::nullopt;
 }
 
 bool is_unset(const GidBytes& gid) {

@@ -63,6 +63,9 @@ struct GidWish {
 Result<GidEntry> choose_gid(LinkLayer link_layer, std::span<const GidEntry> table,
                             std::span<const NetdevAddress> addresses, const GidWish& wish);
 
+// The entry of the same address, type and interface, at whatever index it is now.
+std::optional<GidEntry> find_gid(std::span<const GidEntry> table, const GidEntry& wanted);
+
 bool is_unset(const GidBytes& gid);
 bool is_ipv4_mapped(const GidBytes& gid);
 bool is_link_local(const GidBytes& gid);

@@ -1,5 +1,7 @@
 #include "transport/verbs/held_memory.h"
 
+#include <cassert>
+
 #include <utility>
 
 namespace weft::verbs {
@@ -33,6 +35,7 @@ Result<std::uint32_t> HeldMemory::hold_send(std::uint16_t slot, std::size_t plan
 }
 
 Status HeldMemory::hold_receive(std::uint16_t slot, std::byte* at, std::size_t capacity, Place& place) {
+  assert(caches_.size() <= place.keys.size());
   for (std::size_t plane = 0; plane < caches_.size(); ++plane) {
     auto entry = hold(receives_, slot, plane, at, capacity, MemoryAccess::kPeerWrites);
     if (!entry) return entry.status();

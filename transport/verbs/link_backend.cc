@@ -90,8 +90,23 @@ void LinkBackend::lose(PathId path, LossReason reason, multipath::Endpoint& endp
 }
 
 void LinkBackend::discard(std::unique_ptr<QueuePair> queue) {
-  queue->break_off();
-  remains_.push_back({std::move(queue), kTicksOfRemains});
+  if (queue->break_off()) {
+    remains_.push_back({std::move(queue), kTicksOfRemains});
+    return;
+  }
+  // Out of service by another way: without its completions, for which the paths of its plane may have to pay.
+  if (!queue->destroy()) {
+    unfenced_ = fmt::format(
+        "device {} does not take queue pair {} out of service (its log is dmesg), so what it "
+        "receives could still land in memory that is the caller's again",
+        queue->rail().port().name, queue->number());
+    remains_.push_back({std::move(queue), kTicksOfRemains});
+  }
+}
+
+// Nothing more may be reported done.
+void LinkBackend::give_up_unfenced(multipath::Endpoint& endpoint) {
+  if (!unfenced_.empty()) give_up(std::exchange(unfenced_, {}), endpoint);
 }
 
 void LinkBackend::fence(PathId path) {
@@ -111,6 +126,7 @@ void LinkBackend::bury_remains() {
 }
 
 void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
+  give_up_unfenced(endpoint);
   bury_remains();
   memory_.sweep(nic_is_done());
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) heed_events(plane, endpoint, now);
@@ -197,10 +213,16 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
   if (has_connected_ && dial->is_forgotten()) endpoint.peer_forgot();
 }
 
-Result<std::unique_ptr<tcp::PreparedPath>> LinkBackend::prepare(const tcp::Hello& hello) {
+Result<std::unique_ptr<tcp::PreparedPath>> LinkBackend::prepare(const tcp::Hello& hello,
+                                                                const tcp::IpAddress& from) {
   std::optional<PathOffer> offer = find_offer(hello.options);
   if (!offer || hello.path_index >= paths_.size())
     return Status(StatusCode::kProtocolError, "its offer of a queue pair cannot be read");
+  if (!leads_to(offer->queue, from)) {
+    return Status(StatusCode::kProtocolError,
+                  fmt::format("its queue pair is at {}, but it was dialled from {}",
+                              gid_text(offer->queue.gid), from.to_string()));
+  }
   auto prepared = std::make_unique<Prepared>();
   prepared->path = static_cast<PathId>(hello.path_index);
   prepared->incarnation = static_cast<Incarnation>(hello.incarnation);
@@ -267,8 +289,8 @@ bool LinkBackend::is_settled() const {
 void LinkBackend::describe(PathId path, PathStatistics& statistics) const {
   const PathSlot& slot = paths_[multipath::index(path)];
   statistics.local_device = slot.device;
-  statistics.local_address = slot.local_address;
-  statistics.peer_address = slot.peer_address;
+  statistics.local_address = slot.local_address.empty() ? "(not dialled yet)" : slot.local_address;
+  statistics.peer_address = slot.peer_address.empty() ? "(not dialled yet)" : slot.peer_address;
 }
 
 }  // namespace weft::verbs

@@ -49,7 +49,8 @@ class LinkBackend final : public tcp::DialledBackend {
   bool has_heard() const override { return has_heard_; }
   const Status& dial_error() const override { return dial_error_; }
   bool is_refused() const override { return refused_; }
-  Result<std::unique_ptr<tcp::PreparedPath>> prepare(const tcp::Hello& hello) override;
+  Result<std::unique_ptr<tcp::PreparedPath>> prepare(const tcp::Hello& hello,
+                                                     const tcp::IpAddress& from) override;
   void await(std::unique_ptr<tcp::PreparedPath> prepared, multipath::Endpoint& endpoint,
              multipath::TimePoint now) override;
 
@@ -84,6 +85,7 @@ class LinkBackend final : public tcp::DialledBackend {
   };
   struct RemoteReceive {
     std::uint32_t number = 0;  // low half of the receive's number
+    bool announced = false;
     Place place;
   };
   // What was seen of a port's events so far.
@@ -113,6 +115,8 @@ class LinkBackend final : public tcp::DialledBackend {
     };
   }
   void discard(std::unique_ptr<QueuePair> queue);
+  bool is_in_service(multipath::PathId path, const multipath::Endpoint& endpoint) const;
+  void give_up_unfenced(multipath::Endpoint& endpoint);
 
   // link_backend_send.cc
   bool put_place(const multipath::Transmission& transmission, Place& place, multipath::Endpoint& endpoint);
@@ -137,7 +141,7 @@ class LinkBackend final : public tcp::DialledBackend {
                                multipath::Endpoint& endpoint, multipath::TimePoint now);
   const char* take_place(const multipath::FrameHeader& header, std::span<const std::byte>& rest,
                          std::optional<Place>& place) const;
-  void keep_place(const multipath::FrameHeader& header, const Place& place);
+  const char* keep_place(const multipath::FrameHeader& header, const Place& place);
   void protocol_error(multipath::PathId path, const char* what, multipath::Endpoint& endpoint,
                       multipath::TimePoint now);
   void drop_dead_awaited(multipath::PathId path, multipath::Endpoint& endpoint);
@@ -168,6 +172,7 @@ class LinkBackend final : public tcp::DialledBackend {
   Status dial_error_{StatusCode::kUnreachable, "there was no attempt"};
   std::string peer_name_ = "(not yet connected)";
   std::string failure_;
+  std::string unfenced_;  // what could not be put out of service
 };
 
 }  // namespace weft::verbs

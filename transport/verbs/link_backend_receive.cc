@@ -54,6 +54,7 @@ std::uint32_t announced_number(const FrameHeader& header) {
 }  // namespace
 
 bool LinkBackend::receive(multipath::Endpoint& endpoint, TimePoint now) {
+  give_up_unfenced(endpoint);
   bool moved = false;
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) moved |= poll_rail(plane, endpoint, now);
   return moved;
@@ -123,6 +124,7 @@ bool LinkBackend::handle_received(std::size_t plane, const ibv_wc& completion, m
       return false;
     }
     if (is_awaited && !accept_awaited(path, endpoint, now)) return false;
+    if (!is_in_service(path, endpoint)) return false;
     has_heard_ = true;
     const char* wrong = completion.opcode == IBV_WC_RECV_RDMA_WITH_IMM
                             ? handle_immediate(path, completion, endpoint, now)
@@ -131,6 +133,13 @@ bool LinkBackend::handle_received(std::size_t plane, const ibv_wc& completion, m
     return true;
   }
   return false;  // of a queue pair that is out of service
+}
+
+// The endpoint may have left the path a frame ago, and its fence not been carried out yet. From then on it
+// checks nothing of what comes this way, so nothing may be made of it.
+bool LinkBackend::is_in_service(PathId path, const multipath::Endpoint& endpoint) const {
+  const multipath::Path& state = endpoint.paths()[multipath::index(path)];
+  return state.connected && state.incarnation == paths_[multipath::index(path)].incarnation;
 }
 
 bool LinkBackend::accept_awaited(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
@@ -142,8 +151,9 @@ bool LinkBackend::accept_awaited(PathId path, multipath::Endpoint& endpoint, Tim
 // A queue pair that waits for its first frame serves already, and data may land by it. When the endpoint has
 // accounted for its incarnation as dead, it must be gone before the peer hears of that.
 void LinkBackend::drop_dead_awaited(PathId path, multipath::Endpoint& endpoint) {
+  if (multipath::index(path) >= paths_.size()) return;
   PathSlot& slot = at(path);
-  if (!slot.awaited || endpoint.may_connect(path, slot.awaited->incarnation)) return;
+  if (!slot.awaited || !endpoint.is_dead(path, slot.awaited->incarnation)) return;
   discard(std::move(std::exchange(slot.awaited, nullptr)->queue));
 }
 
@@ -173,10 +183,15 @@ const char* LinkBackend::take_place(const FrameHeader& header, std::span<const s
   return nullptr;
 }
 
-void LinkBackend::keep_place(const FrameHeader& header, const Place& place) {
+const char* LinkBackend::keep_place(const FrameHeader& header, const Place& place) {
   const std::uint32_t number = announced_number(header);
   RemoteReceive& remote = remote_[number % kSlots];
-  if (serial_distance(remote.number, number) >= 0) remote = {number, place};  // else it is late, and repeated
+  const auto ahead = serial_distance(remote.number, number);
+  if (ahead < 0) return nullptr;  // it is late, and repeated
+  if (ahead == 0 && remote.announced && !(remote.place == place))
+    return "a receive that was announced in another place before";
+  remote = {number, true, place};
+  return nullptr;
 }
 
 const char* LinkBackend::handle_message(PathId path, std::span<const std::byte> message,
@@ -199,8 +214,7 @@ const char* LinkBackend::handle_message(PathId path, std::span<const std::byte> 
   }
   slot.heard_acknowledged = header.path_acknowledged;
   slot.heard_credit_seen = header.credit_seen;
-  if (place) keep_place(header, *place);
-  return nullptr;
+  return place ? keep_place(header, *place) : nullptr;
 }
 
 const char* LinkBackend::handle_data(PathId path, const FrameHeader& header,

@@ -25,6 +25,12 @@ std::optional<PathOffer> find_offer(const std::vector<tcp::HandshakeOption>& opt
   return std::nullopt;
 }
 
+bool leads_to(const QueueAddress& queue, const tcp::IpAddress& dialled) {
+  if (queue.link_layer != LinkLayer::kEthernet) return true;
+  const auto address = tcp::IpAddress::parse(gid_text(queue.gid));
+  return address && address->same_address(dialled);
+}
+
 std::vector<std::byte> encode(const PathOffer& offer) {
   std::vector<std::byte> bytes(kFixedBytes + std::min(offer.queue.device.size(), kMaxDeviceNameBytes));
   tcp::ByteWriter out(bytes);

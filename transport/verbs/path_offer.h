@@ -48,6 +48,11 @@ bool has_offer(const std::vector<tcp::HandshakeOption>& options);
 // Nothing where there is none, or none that can be read.
 std::optional<PathOffer> find_offer(const std::vector<tcp::HandshakeOption>& options);
 
+// Whether the queue pair's packets go where the handshake went, which has shown that somebody answers there:
+// the kernel looks for the neighbour while a queue pair is connected, and may look for seconds where nobody
+// does. On InfiniBand, whose addresses are no IP's, always.
+bool leads_to(const QueueAddress& queue, const tcp::IpAddress& dialled);
+
 std::vector<std::byte> encode(const PathOffer& offer);
 std::optional<PathOffer> decode_offer(std::span<const std::byte> bytes);
 

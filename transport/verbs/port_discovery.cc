@@ -184,6 +184,13 @@ std::string port_name(const Port& port) {
 
 Result<GidEntry> current_gid(const Port& port, const PortWish& wish) {
   const PortFiles files = read_port_files(port.device, port.number, port.link_layer);
+  if (port.link_layer == LinkLayer::kEthernet) {
+    if (auto same = find_gid(files.gids, port.gid)) return *same;
+    return Status(StatusCode::kUnreachable,
+                  port_name(port) + ": its address " + gid_text(port.gid.bytes) + " is gone. Give " +
+                      (port.gid.netdev.empty() ? "its interface" : port.gid.netdev) +
+                      " that address again, or start anew with another");
+  }
   auto chosen = choose_gid(port.link_layer, files.gids, netdev_addresses(), gid_wish(wish, files.netdev));
   if (chosen) return chosen;
   return Status(chosen.status().code(), port_name(port) + ": " + chosen.status().message() + ".");

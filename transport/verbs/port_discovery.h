@@ -47,8 +47,10 @@ Result<std::vector<Port>> select_ports(std::span<const Port> all);
 // "mlx5_0 port 1 (InfiniBand, 400000 Mb/s)", for messages.
 std::string port_name(const Port& port);
 
-// The right GID at this moment: addresses come and go, so it is asked for whenever a queue pair is built or
-// an event says that the table has changed.
+// Where the port's GID stands at this moment: indexes move as addresses come and go, so it is asked for
+// whenever a queue pair is built or an event says that the table has changed. On Ethernet never another GID
+// than port.gid: paths are dialled between the addresses that were chosen at the start, which tests the way
+// that the packets will take. kUnreachable where it is not there.
 Result<GidEntry> current_gid(const Port& port, const PortWish& wish);
 
 }  // namespace weft::verbs

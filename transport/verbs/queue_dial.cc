@@ -17,7 +17,10 @@ std::uint32_t flow_salt(const tcp::ConnectionId& connection) {
 QueueDial::QueueDial(Result<std::unique_ptr<QueuePair>> queue, const tcp::PathRoute& route,
                      tcp::DialSettings settings, multipath::PathId path, multipath::Incarnation incarnation,
                      multipath::TimePoint now)
-    : path_(path), incarnation_(incarnation), salt_(flow_salt(settings.hello.connection_id)) {
+    : path_(path),
+      incarnation_(incarnation),
+      salt_(flow_salt(settings.hello.connection_id)),
+      remote_(route.remote.address) {
   if (!queue) {
     error_ = Status(queue.status().code(), fmt::format("path {} cannot be made: {}", multipath::index(path),
                                                        queue.status().message()));
@@ -51,6 +54,14 @@ DialState QueueDial::connect_queue() {
                     multipath::index(path_), queue_->rail().port().name)));
   }
   peer_ = offer->queue;
+  if (!leads_to(peer_, remote_)) {
+    return fail(Status(
+        StatusCode::kProtocolError,
+        fmt::format("path {} on device {}: the peer's queue pair is at {}, but {} was dialled; run the "
+                    "same Weft everywhere, or set WEFT_TRANSPORT=tcp",
+                    multipath::index(path_), queue_->rail().port().name, gid_text(peer_.gid),
+                    remote_.to_string())));
+  }
   if (Status connected =
           queue_->connect(peer_, flow_label(salt_, multipath::index(path_), multipath::number(incarnation_)));
       !connected) {

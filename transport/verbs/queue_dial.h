@@ -39,6 +39,7 @@ class QueueDial {
   const multipath::PathId path_;
   const multipath::Incarnation incarnation_;
   const std::uint32_t salt_;
+  const tcp::IpAddress remote_;
   std::unique_ptr<QueuePair> queue_;
   std::optional<tcp::Dial> dial_;
   QueueAddress peer_;

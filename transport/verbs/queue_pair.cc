@@ -193,11 +193,17 @@ bool QueuePair::complete(std::uint32_t posted) {
   return true;
 }
 
-void QueuePair::break_off() {
+bool QueuePair::break_off() {
   staged_ = 0;
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
-  rail_->port().verbs->modify_qp(queue_, &attributes, IBV_QP_STATE);
+  return rail_->port().verbs->modify_qp(queue_, &attributes, IBV_QP_STATE) == 0;
+}
+
+bool QueuePair::destroy() {
+  if (queue_ != nullptr && rail_->port().verbs->destroy_qp(queue_) != 0) return false;
+  queue_ = nullptr;
+  return true;
 }
 
 void QueuePair::note_failure(const ibv_qp& queue) {

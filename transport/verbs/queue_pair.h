@@ -2,7 +2,7 @@
 // and how many of them the NIC still owes.
 //
 // Threads: create() and connect() anywhere, one thread at a time; the rest under the link's lock. Nothing
-// allocates after create(), and only connect(), break_off() and the destructor make system calls.
+// allocates after create(), and only connect(), break_off(), destroy() and the destructor make system calls.
 #pragma once
 
 #include <array>
@@ -74,8 +74,10 @@ class QueuePair {
   std::uint32_t completed() const { return completed_; }
 
   // To state ERR: nothing lands by it any more, and nothing of what was posted is sent. Its completions still
-  // come, as errors, and want to be polled before it is destroyed.
-  void break_off();
+  // come, as errors, and want to be polled before it is destroyed. False: the device refuses.
+  bool break_off();
+  // At once, whatever has not completed. False: the device refuses that too.
+  bool destroy();
   // The device has reported that it failed (IBV_EVENT_QP_FATAL and its like).
   bool has_failed() const { return failed_.load(std::memory_order_relaxed); }
   // For the reader of the device's events, between ibv_get_async_event() and its acknowledgement: until that

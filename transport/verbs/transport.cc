@@ -209,6 +209,7 @@ std::shared_ptr<RegistrationCache> VerbsTransport::cache_of(const std::shared_pt
 }
 
 Result<std::unique_ptr<tcp::DialledBackend>> VerbsTransport::make_backend(tcp::DialledPlan plan) {
+  static_assert(kMaxPlanes >= tcp::kMostDialledPlanes);
   std::vector<std::shared_ptr<Rail>> rails;
   std::vector<std::shared_ptr<RegistrationCache>> caches;
   for (std::size_t plane = 0; plane < plan.ports.size(); ++plane) {
@@ -253,7 +254,11 @@ void VerbsTransport::heed_address(std::size_t port) {
   if (changes == mark.changes) return;
   mark.changes = changes;
   auto address = rail.read_address();
-  if (!address) return;  // the port is down, which is another event, or its address is on its way
+  if (!address) {  // gone, or the port is down, which ends its paths as well
+    if (mark.last) ++device.events(rail.number)->address_changed;
+    mark.last.reset();
+    return;
+  }
   if (mark.last && (mark.last->gid.bytes != address->gid.bytes || mark.last->lid != address->lid))
     ++device.events(rail.number)->address_changed;
   mark.last = *address;

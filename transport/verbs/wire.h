@@ -25,7 +25,7 @@
 
 namespace weft::verbs {
 
-inline constexpr std::size_t kMaxPlanes = 16;
+inline constexpr std::size_t kMaxPlanes = 16;  // tcp::kMostDialledPlanes
 inline constexpr std::size_t kMessageBytes = 256;
 inline constexpr std::size_t kPlaceFixedBytes = 12;
 inline constexpr std::size_t kMaxPlaceBytes = kPlaceFixedBytes + 4 * kMaxPlanes;
