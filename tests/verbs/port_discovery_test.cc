@@ -94,20 +94,20 @@ TEST(PortDiscovery, APortThatIsDownIsListedWithTheReason) {
   EXPECT_TRUE(port_of("rxe_a1").usable) << port_of("rxe_a1").why_not;
 }
 
-TEST(PortDiscovery, AChangedAddressIsSeen) {
+TEST(PortDiscovery, AnAddressIsKeptWhereverItMovesAndNeverReplaced) {
   const Port port = port_of("rxe_a0");
   ASSERT_EQ(system("ip address add 10.7.0.1/24 dev a0 && ip address del 10.0.0.1/24 dev a0"), 0);
-  const auto changed = current_gid(port, {});
-  ASSERT_TRUE(changed.is_ok()) << changed.status().message();
-  EXPECT_EQ(gid_text(changed->bytes), "10.7.0.1");
-  EXPECT_NE(changed->index, port.gid.index);
-  ASSERT_EQ(system("ip address add 10.0.0.1/24 dev a0 && ip address del 10.7.0.1/24 dev a0"), 0);
-  EXPECT_EQ(gid_text(current_gid(port, {})->bytes), "10.0.0.1");
-  PortWish wish;
-  wish.gid_index = 200;
-  const auto none = current_gid(port, wish);
-  ASSERT_FALSE(none.is_ok());
-  EXPECT_THAT(none.status().message(), HasSubstr("rxe_a0 port 1"));
+  const auto gone = current_gid(port, {});
+  ASSERT_FALSE(gone.is_ok()) << gid_text(gone->bytes);
+  EXPECT_THAT(gone.status().message(),
+              AllOf(HasSubstr("rxe_a0 port 1"), HasSubstr("10.0.0.1"), HasSubstr("a0")));
+  EXPECT_EQ(gid_text(port_of("rxe_a0").gid.bytes), "10.7.0.1") << "who starts now takes what is there";
+  ASSERT_EQ(system("ip address add 10.7.0.2/24 dev a0 && ip address add 10.0.0.1/24 dev a0"), 0);
+  const auto moved = current_gid(port, {});
+  ASSERT_TRUE(moved.is_ok()) << moved.status().message();
+  EXPECT_EQ(gid_text(moved->bytes), "10.0.0.1");
+  EXPECT_NE(moved->index, port.gid.index);
+  ASSERT_EQ(system("ip address del 10.7.0.1/24 dev a0"), 0) << "the second goes with it";
 }
 
 }  // namespace
