@@ -102,7 +102,9 @@ TEST(ConformSuite, GoodPluginPassesEveryTime) {
 }
 
 TEST(ConformSuite, GoodPluginPassesInEveryVersion) {
-  for (int version : {6, 7, 8, 9, 10, 11}) {
+  // Under a sanitizer each version takes long: there the oldest and one in the middle.
+  const std::vector<int> versions = WEFT_SANITIZED ? std::vector{6, 9} : std::vector{6, 7, 8, 9, 10, 11};
+  for (int version : versions) {
     const SuiteRun run = run_conform({plugin("kNone"), "--abi", std::to_string(version), "--filter",
                                       "-process_pause_between_operations,-message_64_mib,-leak_*"});
     EXPECT_EQ(run.exit_code, 0) << "v" << version << "\n" << run.report.dump(1);
