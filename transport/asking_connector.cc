@@ -10,7 +10,7 @@
 namespace weft {
 namespace {
 
-constexpr auto kAttemptTimeout = std::chrono::seconds(2);
+constexpr auto kAskTimeout = std::chrono::seconds(2);
 constexpr auto kPauseAfterAll = std::chrono::milliseconds(20);
 
 class AskingConnector final : public Connector {
@@ -29,7 +29,7 @@ class AskingConnector final : public Connector {
     dialing_.hello.total_paths = 1;
     dialing_.hello.parameters = offered_parameters(fabric_->config());
     dialing_.hello.endpoints = fabric_->endpoints();
-    dialing_.attempt_timeout = kAttemptTimeout;
+    dialing_.attempt_timeout = kAskTimeout;
   }
 
   Result<std::unique_ptr<Connection>> poll() override {
