@@ -35,12 +35,12 @@ void Session::init(uint64_t comm_id) {
 }
 
 Session::~Session() {
-  if (!open_ || std::uncaught_exceptions() > exceptions_) {
-    // The process ends now; the plugin's threads may still run in the library.
-    if (open_) new std::shared_ptr<Shared>(shared_);
-    return;
-  }
-  plugin().finalize(communicator_);
+  // Closing the library is close()'s alone: where it is not what a check is about, a thread that outlives it
+  // would crash this check too, or not, as time has it. After a failure not even finalize is called: the
+  // process ends now.
+  if (!open_) return;
+  new std::shared_ptr<Shared>(shared_);
+  if (std::uncaught_exceptions() == exceptions_) plugin().finalize(communicator_);
 }
 
 DeviceProperties Session::properties(int device) const {
