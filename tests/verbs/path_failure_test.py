@@ -18,8 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "rdma_vm"))
-from machines import Cluster, MachineError, require_machines
+from machines import Cluster, KernelDied, MachineError, require_machines
 
+TRIES = 3  # of the whole, should the machines' own kernel die of it
 LIMIT_S = 120  # for each step; far more than it takes, since the computer may be busy
 RANKS = (0, 1)
 # The emulated machines are slow and share two processors: their silence is longer than a real machine's.
@@ -87,6 +88,8 @@ class Job:
     def finish(self) -> None:
         status = self._cluster.wait(self._ranks, 8 * LIMIT_S, lambda _, data: self._output.extend(data))
         if status != 0:
+            for machine in self._cluster.machines:
+                machine.require_kernel()
             raise MachineError(f"the job left with {status}; it said:\n{self.words}")
         if "Out of bounds values : 0 OK" not in self.words:
             raise MachineError(f"the job did not check what arrived; it said:\n{self.words}")
@@ -184,10 +187,17 @@ def main() -> int:
     parser.add_argument("--steps", default=",".join(STEPS))
     arguments = parser.parse_args()
     require_machines()
-    with tempfile.TemporaryDirectory(prefix="weft-path-failure-") as scratch:
-        folder = Path(scratch)
-        with Cluster(2, arguments.planes, writable=[folder], boot_limit_s=2 * LIMIT_S) as cluster:
-            run(cluster, arguments, folder)
+    for attempt in range(1, TRIES + 1):
+        try:
+            with tempfile.TemporaryDirectory(prefix="weft-path-failure-") as scratch:
+                folder = Path(scratch)
+                with Cluster(2, arguments.planes, writable=[folder], boot_limit_s=2 * LIMIT_S) as cluster:
+                    run(cluster, arguments, folder)
+            break
+        except KernelDied as death:
+            if attempt == TRIES:
+                raise
+            print(f"try {attempt} of {TRIES} says nothing, all of it is done again: {death}", flush=True)
     return 0
 
 

@@ -4,7 +4,7 @@ import signal
 import sys
 
 from .cluster import Cluster, TimedOut
-from .failure import MachineError, NotAvailable
+from .failure import KernelDied, MachineError, NotAvailable
 from .kernel import fetch_kernel, find_kernel
 from .machine import Command, require_programs
 from .plane import Plane
@@ -31,5 +31,5 @@ def require_machines(**more_programs: str) -> None:
         sys.exit(SKIP_EXIT_STATUS)
 
 
-__all__ = ["Cluster", "Command", "MachineError", "NotAvailable", "Plane", "SKIP_EXIT_STATUS", "TimedOut", "fetch_kernel",
-           "end_on_signals", "require_machines"]
+__all__ = ["Cluster", "Command", "KernelDied", "MachineError", "NotAvailable", "Plane", "SKIP_EXIT_STATUS", "TimedOut",
+           "fetch_kernel", "end_on_signals", "require_machines"]

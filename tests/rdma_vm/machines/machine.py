@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .failure import MachineError, NotAvailable
+from .failure import KernelDied, MachineError, NotAvailable
 from .kernel import Kernel
 
 PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -176,6 +176,11 @@ class Machine:
             elif word == "shell":
                 self.shell_left = True
 
+    def require_kernel(self) -> None:
+        """Raises if its kernel has given up, which poll() learns only when qemu has ended."""
+        if self._has_panicked():
+            self._fail("has no kernel any more")
+
     def set_carrier(self, device: str, on: bool) -> None:
         """Pulls the cable of a network device (net0, net1, ...) or plugs it in: the machine's kernel is told."""
         self._ask_qemu(f'{{"execute": "set_link", "arguments": {{"name": "{device}", "up": {"true" if on else "false"}}}}}')
@@ -207,7 +212,10 @@ class Machine:
         for name in ("qemu.log", "console.log"):
             if text := self.last_words(name):
                 words.append(f"the end of its {name}:\n{text}")
-        raise MachineError("; ".join(words))
+        raise (KernelDied if self._has_panicked() else MachineError)("; ".join(words))
+
+    def _has_panicked(self) -> bool:
+        return "Kernel panic" in self.last_words("console.log", lines=1000)
 
     def last_words(self, name: str, lines: int = 40) -> str:
         try:

@@ -27,6 +27,9 @@ class Plane:
             self._set_carrier(hosts, False)
         elif how == "down":
             self._on_hosts(hosts, ["down"])
+            # A shut device takes nothing out of its ring: qemu would keep frames for it, and hold up the sender's.
+            if len(self._cluster.machines) == 2:
+                self._set_carrier(hosts, False)
         elif how == "to":
             self._on_hosts((1 - host,), ["cut"])
         elif how == "from":
