@@ -1,6 +1,6 @@
 // Runs the simulator's named scenarios and holds what they promise against virtual time.
 //
-//   sim_scenarios                                            all of them, and a table
+//   sim_scenarios [--without NAME]                           all of them, and a table
 //   sim_scenarios --scenario NAME [--seed N] [--trace]       one
 //
 // Exit status: 0 every promise was kept, 3 one was broken, 2 usage.
@@ -237,12 +237,14 @@ int main(int argc, char** argv) {
     bool has_value = i + 1 < argc;
     if (word == "--scenario" && has_value && judge_of(argv[i + 1]) != nullptr) {
       names = {argv[++i]};
+    } else if (word == "--without" && has_value && judge_of(argv[i + 1]) != nullptr) {
+      std::erase(names, argv[++i]);
     } else if (word == "--seed" && has_value) {
       seed = std::strtoull(argv[++i], nullptr, 0);
     } else if (word == "--trace") {
       trace = stdout;
     } else {
-      std::fprintf(stderr, "usage: %s [--scenario NAME] [--seed N] [--trace]\nscenarios:", argv[0]);
+      std::fprintf(stderr, "usage: %s [--scenario NAME] [--without NAME] [--seed N] [--trace]\nscenarios:", argv[0]);
       for (const std::string& name : weft::sim::scenario_names()) std::fprintf(stderr, " %s", name.c_str());
       std::fprintf(stderr, "\n");
       return kUsage;
