@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
+#include <set>
 
+#include "transport/engine/device_distance.h"
 #include "transport/engine/interface_filter.h"
 #include "transport/engine/service_thread.h"
 #include "transport/link_settings.h"
@@ -107,8 +109,9 @@ Status Fabric::open() {
         doors_.push_back(one);
     }
   }
+  if (Status found = find_standby_devices(); !found) return found;
   for (const tcp::InterfaceAddress& one : preferred != nullptr ? *preferred : interfaces_) {
-    devices_.push_back({one.name, one.address.to_string(), one.speed_mbps, one.pci_path});
+    devices_.push_back({one.name, one.address.to_string(), one.speed_mbps, one.pci_path, one.standby});
   }
   auto acceptor = tcp::Acceptor::open(doors_, secret_, log_);
   if (!acceptor) return acceptor.status();
@@ -122,6 +125,28 @@ Status Fabric::open() {
         std::move(*file), config_.stats_interval, [this] { return statistics_json(); }, log_);
   }
   housekeeper_ = engine::start_service_thread("weft-house", [this] { housekeep(); });
+  return Status::ok();
+}
+
+Status Fabric::find_standby_devices() {
+  std::vector<std::string> places;
+  for (const tcp::InterfaceAddress& door : doors_) places.push_back(door.pci_path);
+  auto far = engine::find_far_devices(config_.near, places);
+  if (!far) return far.status();
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < doors_.size(); ++i)
+    if ((*far)[i]) names.insert(doors_[i].name);
+  const auto mark = [&](std::vector<tcp::InterfaceAddress>& interfaces) {
+    for (tcp::InterfaceAddress& one : interfaces) one.standby = names.contains(one.name);
+  };
+  mark(doors_);
+  mark(interfaces_);
+  for (DialledCarrier& carrier : dialled_) mark(carrier.interfaces);
+  if (!names.empty() && log_->wants(LogLevel::kInfo)) {
+    (*log_)(LogLevel::kInfo,
+            fmt::format("far from this process, so used only when nearer ones fail: {} (WEFT_NEAR={})",
+                        fmt::join(names, ", "), config_.near));
+  }
   return Status::ok();
 }
 
@@ -254,6 +279,10 @@ Result<std::shared_ptr<FabricLink>> Fabric::make_link(const tcp::ConnectionId& i
     return Status(StatusCode::kResourceExhausted,
                   "no room for a connection: epoll_create1: " + tcp::explain_socket_error(errno));
   }
+  for (std::size_t path = 0; path < routes.size(); ++path) {
+    if (routes[path].local.standby)
+      settings.endpoint.standby_planes |= mask_of(settings.endpoint.path_planes[path]);
+  }
   auto backend = std::make_unique<tcp::LinkBackend>(std::move(epoll), paths, std::move(routes), dialing,
                                                     settings.payload_checksum, settings.peer_timeout, log_);
   return add_link(std::make_shared<FabricLink>(id, connects, settings.endpoint, std::move(backend), log_));
@@ -356,7 +385,12 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
     }
     link = std::move(*made);
   }
+  // Over which of its interfaces a plane goes, the accepting end learns here.
+  const bool standby = std::any_of(doors_.begin(), doors_.end(),
+                                   [&](const auto& door) { return door.name == device && door.standby; });
   link->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint now) {
+    if (hello.path_index < endpoint.paths().size())
+      endpoint.set_standby(endpoint.paths()[hello.path_index].plane, standby);
     return link->tcp->adopt(static_cast<multipath::PathId>(hello.path_index),
                             static_cast<multipath::Incarnation>(hello.incarnation), std::move(socket), device,
                             endpoint, now);

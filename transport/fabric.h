@@ -129,6 +129,7 @@ class Fabric final : public tcp::AcceptVisitor {
 
   Fabric(const Config& config, LogSink log);
   Status open();
+  Status find_standby_devices();
   void housekeep();
 
   std::shared_ptr<FabricLink> add_link(std::shared_ptr<FabricLink> link);

@@ -127,6 +127,10 @@ LinkSettings Fabric::dialled_settings(const DialledCarrier& carrier, const tcp::
       std::min(settings.endpoint.chunk_bytes, std::bit_floor(carrier.transport->largest_chunk_bytes()));
   // A NIC has no queue of bytes in front of an acknowledgement as a byte stream has.
   settings.endpoint.window_slack = multipath::EndpointConfig().window_slack;
+  for (std::size_t plane = 0; plane < plan.ports.size(); ++plane) {
+    if (carrier.interfaces[plan.ports[plane]].standby)
+      settings.endpoint.standby_planes |= mask_of(static_cast<multipath::PlaneId>(plane));
+  }
   plan.path_planes = settings.endpoint.path_planes;
   plan.payload_checksum = settings.payload_checksum;
   return settings;

@@ -29,6 +29,7 @@ Json path_json(const PathStatistics& path) {
           {"local_address", path.local_address},
           {"peer_address", path.peer_address},
           {"plane", path.plane},
+          {"standby", path.standby},
           {"state", path.state},
           {"bytes_sent", path.bytes_sent},
           {"bytes_received", path.bytes_received},

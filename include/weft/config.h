@@ -55,6 +55,10 @@ struct Config {
   // exact names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if
   // there is nothing else. WEFT_IF, or NCCL_SOCKET_IFNAME where WEFT_IF is unset.
   std::string interfaces;
+  // What the process works with, so that the NICs that are far from it stand by until near ones fail. auto:
+  // the processors to which it is bound. off: all NICs are used. Else the PCI address of a device, usually
+  // its GPU: 0000:3b:00.0. WEFT_NEAR.
+  std::string near = "auto";
   // WEFT_FAMILY: 0 both, 4 or 6. NCCL_SOCKET_FAMILY (AF_INET, AF_INET6) where it is unset.
   int address_family = 0;
   // Connections per interface pair. 0: 4, but 1 to a peer on the same host, where no network has several ways

@@ -35,6 +35,7 @@ struct PathStatistics {
   std::string local_address;  // address:port
   std::string peer_address;
   int plane = 0;
+  bool standby = false;    // far at this end (Config::near): carries its data while nearer planes cannot
   const char* state = "";  // GOOD, SKIP, ASSUMED_BAD, DENIED
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;

@@ -21,6 +21,7 @@ struct Device {
   std::string address;   // without a port
   int speed_mbps = 0;    // as the kernel says; 10000 where it does not
   std::string pci_path;  // realpath of /sys/class/net/NAME/device; empty for virtual ones
+  bool standby = false;  // far from what the process works with (Config::near); used when near ones fail
 };
 
 // How to reach a listener; a plain value to be carried to the connecting process by any means. Stable across

@@ -23,9 +23,9 @@ using ::testing::SizeIs;
 // Does not compile when a field is added or removed: add a test of where the new one acts, then its name
 // here.
 [[maybe_unused]] void every_field_has_a_test_below(const Config& config) {
-  const auto& [transport, interfaces, address_family, paths_per_plane, max_paths, chunk_bytes, peer_timeout,
-               path_timeout, connect_timeout, bootstrap_timeout, secret, payload_checksum, stats_file,
-               stats_interval, log_level, rdma, unknown_variables, nccl_remarks] = config;
+  const auto& [transport, interfaces, near, address_family, paths_per_plane, max_paths, chunk_bytes,
+               peer_timeout, path_timeout, connect_timeout, bootstrap_timeout, secret, payload_checksum,
+               stats_file, stats_interval, log_level, rdma, unknown_variables, nccl_remarks] = config;
   // bootstrap_timeout is for programs to hand on: tests/bench/exit_status_test.cc.
   // The fields of rdma: tests/verbs/settings_test.cc.
   (void)unknown_variables;
@@ -51,11 +51,12 @@ TEST(ConfigReaches, TheEndpointAndTheBackend) {
   const auto& [endpoint, payload_checksum, backend_peer_timeout] = settings;
   EXPECT_TRUE(payload_checksum);
   EXPECT_EQ(backend_peer_timeout, milliseconds(1234));
-  const auto& [path_planes, connects, chunk_bytes, peer_timeout, path_timeout, first_backoff, largest_backoff,
-               good_probes_needed, window_slack] = endpoint;
+  const auto& [path_planes, standby_planes, connects, chunk_bytes, peer_timeout, path_timeout, first_backoff,
+               largest_backoff, good_probes_needed, window_slack] = endpoint;
   using multipath::PlaneId;
   EXPECT_THAT(path_planes,
               ElementsAre(PlaneId{0}, PlaneId{0}, PlaneId{0}, PlaneId{1}, PlaneId{1}, PlaneId{1}));
+  EXPECT_EQ(standby_planes, 0u) << "of the interfaces, not of Config: tests/engine/device_distance_test.cc";
   EXPECT_TRUE(connects);
   EXPECT_EQ(chunk_bytes, 64u * 1024);
   EXPECT_EQ(peer_timeout, milliseconds(1234));

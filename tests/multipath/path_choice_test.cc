@@ -167,6 +167,47 @@ TEST(PathChoice, ASmallMessageGoesWhereItWaitsLeast) {
   EXPECT_EQ(index(*fabric.chooser.for_small(fabric.paths, fabric.planes, 8)), 0u);
 }
 
+TEST(PathChoice, PlanesOnStandbyReplaceThoseThatAreOut) {
+  Fabric fabric({1, 1, 1, 1}, 2);
+  fabric.planes[2].standby = fabric.planes[3].standby = true;
+  const auto planes_dealt = [&] {
+    std::uint64_t planes = 0;
+    for (const auto& [path, bytes] : fabric.deal(kMuch)) planes |= mask_of(fabric.paths[path].plane);
+    for (Path& path : fabric.paths) path.next_sequence = 0, path.bytes_in_flight = 0;
+    for (Plane& plane : fabric.planes) plane.bytes_in_flight = 0;
+    for (std::size_t i = 0; i < fabric.paths.size(); ++i) {
+      const auto small = fabric.chooser.for_small(fabric.paths, fabric.planes, 8);
+      planes |= mask_of(fabric.paths[index(*small)].plane);
+      fabric.chooser.rotate_past(*small, fabric.paths.size());
+    }
+    return planes;
+  };
+  EXPECT_EQ(planes_dealt(), 0b0011u);
+  fabric.paths[2].state = PathState::kAssumedBad;
+  EXPECT_EQ(planes_dealt(), 0b0011u) << "plane 1 has another path";
+  fabric.paths[3].trusted = false;
+  EXPECT_EQ(planes_dealt(), 0b0101u);
+  fabric.paths[4].state = fabric.paths[5].state = PathState::kAssumedBad;
+  EXPECT_EQ(planes_dealt(), 0b1001u) << "the next that works";
+  fabric.paths[0].trusted = fabric.paths[1].trusted = false;
+  EXPECT_EQ(planes_dealt(), 0b1000u);
+  for (Path& path : fabric.paths) path.trusted = true, path.state = PathState::kGood;
+  EXPECT_EQ(planes_dealt(), 0b0011u) << "back to the near ones";
+}
+
+TEST(PathChoice, WhereAllStandByNoneDoes) {
+  Fabric fabric({1, 1});
+  fabric.planes[0].standby = fabric.planes[1].standby = true;
+  EXPECT_EQ(fabric.deal(16 * kChunk).size(), 2u);
+}
+
+TEST(PathChoice, AControlFramesCompanyIsNotKeptOnStandby) {
+  Fabric fabric({1, 1});
+  fabric.chooser.keep_company(PathId{1});
+  fabric.planes[1].standby = true;
+  EXPECT_EQ(fabric.chooser.for_small(fabric.paths, fabric.planes, 8), PathId{0});
+}
+
 TEST(RateEstimator, WhatIsGivenLittleDoesNotLookSlow) {
   RateEstimator rate;
   TimePoint now{1s};

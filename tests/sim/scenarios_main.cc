@@ -153,6 +153,25 @@ void judge_back(const Scenario& scenario, const RunResult& result, Report& repor
   report.at_least("that the plane helped to carry", carried, 1, "");
 }
 
+// Planes 0 and 1 are near, 2 and 3 stand by: one of them takes part while plane 1 is away, and only then.
+void judge_standby(const Scenario& scenario, const RunResult& result, Report& report) {
+  const auto& trouble = scenario.troubles[0];
+  const TimePoint cut = result.began + trouble.at;
+  const TimePoint back = cut + trouble.lasts + std::chrono::seconds(1);
+  constexpr std::uint64_t kFirst = 1 << 2, kSecond = 1 << 3;
+  double before = 0, meanwhile = 0, second = 0, after = 0;
+  for (const Delivery& delivery : result.deliveries) {
+    if ((delivery.paths & kSecond) != 0) ++second;
+    if ((delivery.paths & kFirst) == 0) continue;
+    ++(delivery.posted + delivery.took < cut ? before : delivery.posted > back ? after : meanwhile);
+  }
+  judge_back(scenario, result, report);
+  report.at_most("messages on standby before the cut", before, 0, "");
+  report.at_least("messages on standby meanwhile", meanwhile, 100, "");
+  report.at_most("messages on standby a second after", after, 0, "");
+  report.at_most("messages on the plane that was not needed", second, 0, "");
+}
+
 void judge_every_plane(const Scenario& scenario, const RunResult& result, Report& report) {
   TimePoint cut = result.began + scenario.troubles[0].at;
   report.at_least("requests failed", static_cast<double>(result.requests_failed), 2, "");
@@ -206,6 +225,7 @@ Judge judge_of(const std::string& name) {
   if (name == "one_plane_at_a_quarter") return judge_quarter;
   if (name == "plane_cut") return judge_cut;
   if (name == "plane_back" || name == "plane_down_for_days") return judge_back;
+  if (name == "near_plane_cut") return judge_standby;
   if (name == "every_plane_cut") return judge_every_plane;
   if (name == "one_path_silent_others_go_on") return judge_silent;
   return nullptr;
@@ -244,7 +264,8 @@ int main(int argc, char** argv) {
     } else if (word == "--trace") {
       trace = stdout;
     } else {
-      std::fprintf(stderr, "usage: %s [--scenario NAME] [--without NAME] [--seed N] [--trace]\nscenarios:", argv[0]);
+      std::fprintf(stderr,
+                   "usage: %s [--scenario NAME] [--without NAME] [--seed N] [--trace]\nscenarios:", argv[0]);
       for (const std::string& name : weft::sim::scenario_names()) std::fprintf(stderr, " %s", name.c_str());
       std::fprintf(stderr, "\n");
       return kUsage;

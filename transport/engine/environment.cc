@@ -1,4 +1,5 @@
 #include "transport/engine/environment.h"
+#include "transport/engine/device_distance.h"
 
 #include <algorithm>
 #include <bit>
@@ -115,6 +116,9 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_text(text, &c.interfaces); },
      [](const Config& c) { return engine::InterfaceFilter::parse(c.interfaces).is_ok(); },
      [](const Config& c) { return c.interfaces; }},
+    {"WEFT_NEAR", "auto, off or a PCI address such as 0000:3b:00.0",
+     [](const std::string& text, Config& c) { return read_text(text, &c.near); },
+     [](const Config& c) { return engine::is_near_wish(c.near); }, [](const Config& c) { return c.near; }},
     {"WEFT_FAMILY", "0 (both), 4 or 6",
      [](const std::string& text, Config& c) { return read_int(text, &c.address_family); },
      [](const Config& c) { return c.address_family == 0 || c.address_family == 4 || c.address_family == 6; },

@@ -239,6 +239,7 @@ ConnectionStatistics Link::statistics() const {
     PathStatistics one;
     backend_->describe(static_cast<PathId>(i), one);
     one.plane = static_cast<int>(multipath::index(path.plane));
+    one.standby = endpoint_.plane_of(path).standby;
     one.state = to_string(path.state);
     one.bytes_sent = path.bytes_sent;
     one.bytes_received = path.bytes_received;

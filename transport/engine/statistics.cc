@@ -15,6 +15,7 @@ namespace {
 nlohmann::ordered_json path_json(int index, const PathStatistics& path) {
   return {{"path", index},
           {"plane", path.plane},
+          {"standby", path.standby},
           {"state", path.state},
           {"local_device", path.local_device},
           {"local_address", path.local_address},

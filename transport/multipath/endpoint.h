@@ -34,6 +34,7 @@ namespace weft::multipath {
 
 struct EndpointConfig {
   std::vector<PlaneId> path_planes;      // one element a path
+  std::uint64_t standby_planes = 0;      // bit i: plane i, as set_standby()
   bool connects = false;                 // this end reconnects failed paths; the other accepts
   std::size_t chunk_bytes = 512 * 1024;  // a power of two; equal at both ends
   Duration peer_timeout = std::chrono::milliseconds(1800);
@@ -134,6 +135,10 @@ class Endpoint {
   }
   // Administration (MRC's DENIED). The last usable path cannot be denied: false.
   bool set_denied(PathId path, bool denied);
+
+  // The plane's port at this end is far from what the process works with: it carries this end's data only
+  // while a near one cannot.
+  void set_standby(PlaneId plane, bool standby) { planes_[index(plane)].standby = standby; }
 
   // A control frame arrived, or the header of a data frame whose payload is `landing`. Null: all is well;
   // else what the peer did wrong, and the driver calls path_lost(kProtocolError).

@@ -49,6 +49,7 @@ Endpoint::Endpoint(const EndpointConfig& config)
     paths_[i].plane = config.path_planes[i];
     paths_[i].backoff = config.first_backoff;
   }
+  for (std::size_t i = 0; i < planes_.size(); ++i) planes_[i].standby = (config.standby_planes >> i & 1) != 0;
   for (std::size_t slot = 0; slot < kSlots; ++slot) free_sends_.push_back(static_cast<std::uint16_t>(slot));
 }
 

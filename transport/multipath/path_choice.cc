@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 namespace weft::multipath {
 namespace {
@@ -28,6 +29,24 @@ double finish_ns(const Plane& plane, double rate, std::uint64_t bytes) {
 
 }  // namespace
 
+std::uint64_t planes_on_duty(std::span<const Path> paths, std::span<const Plane> planes) {
+  std::uint64_t near = 0, far = 0;
+  for (std::size_t i = 0; i < planes.size(); ++i)
+    (planes[i].standby ? far : near) |= mask_of(static_cast<PlaneId>(i));
+  if (near == 0 || far == 0) return near | far;
+  std::uint64_t usable = 0;
+  for (const Path& path : paths)
+    if (path.usable()) usable |= mask_of(path.plane);
+  std::uint64_t duty = near;
+  std::uint64_t waiting = far & usable;
+  for (int vacant = std::popcount(near & ~usable); vacant > 0 && waiting != 0; --vacant) {
+    const std::uint64_t next = waiting & -waiting;
+    duty |= next;
+    waiting ^= next;
+  }
+  return duty;
+}
+
 // Usable, writable, and it or its plane below its window.
 bool PathChooser::has_room(const Path& path, const Plane& plane, std::uint64_t bytes) const {
   if (!path.usable() || !path.writable || path.in_flight_frames() >= kPathWindowFrames) return false;
@@ -37,10 +56,11 @@ bool PathChooser::has_room(const Path& path, const Plane& plane, std::uint64_t b
 std::optional<PathId> PathChooser::for_chunk(std::span<Path> paths, std::span<const Plane> planes,
                                              std::uint64_t chunk_bytes, std::uint64_t queued_bytes) {
   std::array<Candidate, kMaxPaths> candidates;
+  const std::uint64_t duty = planes_on_duty(paths, planes);
   for (std::size_t step = 0; step < paths.size(); ++step) {
     std::size_t i = (rotation_ + step) % paths.size();
     Path& path = paths[i];
-    if (!path.usable()) continue;
+    if (!path.usable() || !(duty & mask_of(path.plane))) continue;
     path.state = PathState::kGood;
     Candidate& candidate = candidates[index(path.plane)];
     candidate.usable = true;
@@ -92,7 +112,10 @@ std::optional<PathId> PathChooser::for_small(std::span<const Path> paths, std::s
     const Plane& plane = planes[index(path.plane)];
     return plane.bytes_in_flight == 0 && has_room(path, plane, bytes);
   };
-  if (company_ && idle_with_room(paths[index(*company_)])) return company_;
+  const std::uint64_t duty = planes_on_duty(paths, planes);
+  const auto on_duty = [&](const Path& path) { return (duty & mask_of(path.plane)) != 0; };
+  if (company_ && on_duty(paths[index(*company_)]) && idle_with_room(paths[index(*company_)]))
+    return company_;
   double fallback = fastest_known_rate(planes);
   std::optional<std::size_t> best;
   double best_wait = 0;
@@ -101,7 +124,7 @@ std::optional<PathId> PathChooser::for_small(std::span<const Path> paths, std::s
     std::size_t i = (rotation_ + step) % paths.size();
     const Path& path = paths[i];
     const Plane& plane = planes[index(path.plane)];
-    if (!has_room(path, plane, bytes)) continue;
+    if (!on_duty(path) || !has_room(path, plane, bytes)) continue;
     double rate = plane.rate.typical();
     double wait = finish_ns(plane, rate > 0 ? rate : fallback, path.bytes_in_flight);
     bool owes = path.feedback_due || company_ == static_cast<PathId>(i);

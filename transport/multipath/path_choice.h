@@ -5,6 +5,9 @@
 // Two levels, because the paths of a plane share its bottleneck: judged one by one they would end a plane's
 // share of a message several chunks apart from another's. Within a plane no rate is needed: the path that
 // drains faster has less in flight and gets more (fewest outstanding, as Alibaba's HPN does).
+//
+// Planes on standby carry nothing until others are out of use: then as many of them take part as those are,
+// so that a lost near NIC is replaced by one far one and not by all.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +19,9 @@
 #include "transport/multipath/plane.h"
 
 namespace weft::multipath {
+
+// Planes that may carry new data, bit i for plane i. Where all are on standby, or none is, all may.
+std::uint64_t planes_on_duty(std::span<const Path> paths, std::span<const Plane> planes);
 
 class PathChooser {
  public:

@@ -31,6 +31,7 @@ class RateEstimator {
 };
 
 struct Plane {
+  bool standby = false;               // carries data only while a plane that is not on standby cannot
   std::uint64_t bytes_in_flight = 0;  // on its connected paths
   std::uint64_t bytes_delivered = 0;
   Duration smallest_rtt = Duration::max();

@@ -33,6 +33,9 @@ constexpr std::uint64_t mask_of(PathId path) {
 constexpr std::size_t index(PlaneId plane) {
   return static_cast<std::size_t>(plane);
 }
+constexpr std::uint64_t mask_of(PlaneId plane) {
+  return std::uint64_t{1} << index(plane);
+}
 constexpr std::uint32_t number(Incarnation incarnation) {
   return static_cast<std::uint32_t>(incarnation);
 }

@@ -19,6 +19,8 @@ multipath::EndpointConfig make_config(int id, const Scenario& scenario) {
   multipath::EndpointConfig config;
   for (std::size_t path = 0; path < scenario.fabric.paths(); ++path)
     config.path_planes.push_back(static_cast<multipath::PlaneId>(path / scenario.fabric.paths_per_plane));
+  for (std::size_t plane = 0; plane < scenario.fabric.planes.size(); ++plane)
+    if (scenario.fabric.planes[plane].standby) config.standby_planes |= std::uint64_t{1} << plane;
   config.connects = id == 0;
   config.chunk_bytes = scenario.chunk_bytes;
   config.path_timeout = scenario.path_timeout;

@@ -25,6 +25,7 @@ enum class PathKind : std::uint8_t {
 struct PlaneSetup {
   double bytes_per_ns = 1.25;
   Duration delay = std::chrono::microseconds(5);
+  bool standby = false;  // at both ends
 };
 
 struct FabricSetup {

@@ -67,6 +67,12 @@ Scenario plane_back(const std::string& name, std::uint64_t seed) {
   return scenario;
 }
 
+Scenario near_plane_cut(const std::string& name, std::uint64_t seed) {
+  Scenario scenario = plane_back(name, seed);
+  scenario.fabric.planes[2].standby = scenario.fabric.planes[3].standby = true;
+  return scenario;
+}
+
 Scenario plane_down_for_days(const std::string& name, std::uint64_t seed) {
   Scenario scenario = four_planes(name, seed);
   scenario.traffic.largest_bytes = 4 * kMiB;
@@ -149,8 +155,9 @@ Scenario hour(const std::string& name, std::uint64_t seed) {
 }  // namespace
 
 std::vector<std::string> scenario_names() {
-  return {"hour",       "four_equal_planes",   "one_plane_at_a_quarter", "plane_cut",
-          "plane_back", "plane_down_for_days", "every_plane_cut",        "one_path_silent_others_go_on"};
+  return {"hour",          "four_equal_planes",   "one_plane_at_a_quarter", "plane_cut",
+          "plane_back",    "plane_down_for_days", "every_plane_cut",        "one_path_silent_others_go_on",
+          "near_plane_cut"};
 }
 
 std::optional<Scenario> named_scenario(const std::string& name, std::uint64_t seed) {
@@ -162,6 +169,7 @@ std::optional<Scenario> named_scenario(const std::string& name, std::uint64_t se
   if (name == "plane_down_for_days") return plane_down_for_days(name, seed);
   if (name == "every_plane_cut") return in_the_midst(name, seed, Trouble::kCutAll, seconds(10));
   if (name == "one_path_silent_others_go_on") return one_path_silent(name, seed);
+  if (name == "near_plane_cut") return near_plane_cut(name, seed);
   return std::nullopt;
 }
 

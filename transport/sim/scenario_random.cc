@@ -182,6 +182,8 @@ Scenario draw_scenario(std::uint64_t seed) {
   }
   if (random.chance(0.95))
     TroubleDrawer(random, scenario).draw(random.duration(milliseconds(20), seconds(3)));
+  if (random.chance(0.3))
+    for (PlaneSetup& plane : scenario.fabric.planes) plane.standby = random.chance(0.5);
   return scenario;
 }
 

@@ -29,6 +29,7 @@ struct InterfaceAddress {
   bool is_loopback = false;
   int speed_mbps = kDefaultSpeedMbps;
   std::string pci_path;  // real path of the PCI function's folder in /sys; empty for virtual interfaces
+  bool standby = false;  // far from what the process works with (engine/device_distance.h)
 };
 
 // Every address of every interface of this network namespace, interfaces in natural order of their names
