@@ -80,9 +80,13 @@ Result<std::unique_ptr<Connector>> connect_by_best(const std::shared_ptr<Fabric>
                                                    const tcp::ListenerAddress& listener) {
   const TransportChoice wanted = fabric->config().transport;
   const std::chrono::milliseconds limit = fabric->config().connect_timeout;
+  Status not_as_wanted;
   for (const DialledCarrier& carrier : fabric->dialled()) {
-    if (wanted == carrier.choice) return connect_dialled(fabric, carrier, listener, limit);
-    auto connector = connect_dialled(fabric, carrier, listener, std::min(limit / 2, kPatienceWithChoice));
+    const bool named = wanted == carrier.choice;
+    auto connector =
+        connect_dialled(fabric, carrier, listener, named ? limit : std::min(limit / 2, kPatienceWithChoice));
+    if (named && connector) return connector;
+    if (named) not_as_wanted = connector.status();
     if (connector) {
       return std::unique_ptr<Connector>(std::make_unique<FallingBackConnector>(
           fabric, std::move(*connector), carrier.transport->name(), listener));
@@ -92,6 +96,7 @@ Result<std::unique_ptr<Connector>> connect_by_best(const std::shared_ptr<Fabric>
                                                     carrier.transport->name(), connector.status().message()));
     }
   }
+  if (!not_as_wanted) return not_as_wanted;
   return connect_by_tcp(fabric, listener);
 }
 

@@ -82,7 +82,8 @@ PlannedPlanes plan_planes(const Fabric& fabric, const DialledCarrier& carrier,
   std::vector<PairedRoute> pairs = pair_routes(fabric, carrier.interfaces, remote);
   std::vector<tcp::PathRoute> routes;
   for (const PairedRoute& pair : pairs) routes.push_back(pair.route);
-  const PathPlan paths = plan_paths(fabric.config(), pairs.size(), stay_within_host(fabric, routes));
+  const bool one_is_enough = carrier.transport->sprays() || stay_within_host(fabric, routes);
+  const PathPlan paths = plan_paths(fabric.config(), pairs.size(), one_is_enough);
   pairs.resize(paths.planes);
   PlannedPlanes planned;
   for (const PairedRoute& pair : pairs) {

@@ -146,6 +146,8 @@ class Fabric final : public tcp::AcceptVisitor {
   // fabric_dialled.cc
   using Opened = Result<std::unique_ptr<tcp::DialledTransport>>;
   Status open_dialled();
+  Status add_mrc();
+  void drop_partial_mrc();
   Status add_dialled(TransportChoice choice, std::uint8_t bit, Opened opened);
   std::string describe_transports() const;
   void mark_endpoints();

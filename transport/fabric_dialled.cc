@@ -36,15 +36,47 @@ Status Fabric::open_dialled() {
   const auto is_wanted = [this](TransportChoice choice) {
     return config_.transport == TransportChoice::kAuto || config_.transport == choice;
   };
-  if (is_wanted(TransportChoice::kVerbs)) {
+  if (config_.rdma.mrc == MrcChoice::kOn && !is_wanted(TransportChoice::kVerbs)) {
+    return Status(StatusCode::kInvalidArgument,
+                  "WEFT_MRC=on asks for RDMA, which WEFT_TRANSPORT excludes; take back one of the two");
+  }
+  if (is_wanted(TransportChoice::kVerbs) && config_.rdma.mrc != MrcChoice::kOff) {
+    if (Status added = add_mrc(); !added) return added;
+  }
+  if (is_wanted(TransportChoice::kVerbs) && config_.rdma.mrc != MrcChoice::kOn) {
     if (Status added = add_dialled(TransportChoice::kVerbs, tcp::kByVerbs,
                                    verbs::open_transport(config_, host_addresses_, log_));
         !added)
       return added;
+    drop_partial_mrc();
   }
   transport_ = describe_transports();
   if (log_->wants(LogLevel::kInfo)) (*log_)(LogLevel::kInfo, "transport: " + transport_);
   return Status::ok();
+}
+
+// Few machines have it, so its absence is worth a word to those only who ask for it, or for every word.
+Status Fabric::add_mrc() {
+  Opened opened = verbs::open_transport(config_, host_addresses_, log_, verbs::QueueKind::kMrc);
+  if (opened) return add_dialled(TransportChoice::kVerbs, tcp::kByMrc, std::move(opened));
+  if (config_.rdma.mrc == MrcChoice::kOn)
+    return Status(opened.status().code(), opened.status().message() + " (WEFT_MRC=on)");
+  if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, opened.status().message());
+  return Status::ok();
+}
+
+// A connection uses one carrier's ports only, and more planes are worth more than spraying over fewer.
+void Fabric::drop_partial_mrc() {
+  if (dialled_.size() < 2 || !dialled_.back().transport) return;
+  const std::size_t some = dialled_.front().interfaces.size();
+  const std::size_t all = dialled_.back().interfaces.size();
+  if (some >= all) return;
+  (*log_)(
+      LogLevel::kInfo,
+      fmt::format("only {} of {} RDMA ports speak MRC, so that none is used by it; WEFT_MRC=on uses these "
+                  "alone, WEFT_IB_HCA names ports",
+                  some, all));
+  dialled_.erase(dialled_.begin());
 }
 
 // It is no error that a machine lacks what the user did not ask for by name.
@@ -79,8 +111,11 @@ std::string Fabric::describe_transports() const {
     std::string names;
     for (const tcp::DialledPort& port : carrier.transport->ports())
       names += fmt::format("{}{} on {}", names.empty() ? "" : ", ", port.name, port.netdev);
+    const DialledCarrier& last = dialled_.back();
+    std::string else_by = &last != &carrier && last.transport ? last.transport->name() : "";
+    if (config_.transport != carrier.choice) else_by += else_by.empty() ? "TCP" : " or TCP";
     return fmt::format("{} by {}{}", carrier.transport->name(), names,
-                       config_.transport == carrier.choice ? "" : "; TCP to peers without it");
+                       else_by.empty() ? "" : "; " + else_by + " to peers without it");
   }
   return fmt::format("TCP ({})", why_not);
 }

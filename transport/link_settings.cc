@@ -20,11 +20,11 @@ std::vector<multipath::PlaneId> deal_planes(std::size_t paths, std::size_t plane
 
 }  // namespace
 
-PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool within_host) {
+PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool one_is_enough) {
   PathPlan plan;
   const auto max_paths = static_cast<std::size_t>(config.max_paths);
   plan.planes = std::min(usable_planes, max_paths);
-  const int automatic = within_host ? 1 : kPathsPerPlane;
+  const int automatic = one_is_enough ? 1 : kPathsPerPlane;
   const int wanted = config.paths_per_plane == 0 ? automatic : config.paths_per_plane;
   if (plan.planes > 0) plan.per_plane = std::min(static_cast<std::size_t>(wanted), max_paths / plan.planes);
   return plan;

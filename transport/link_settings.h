@@ -16,7 +16,7 @@ struct PathPlan {
   std::size_t planes = 0;
   std::size_t per_plane = 0;
 };
-PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool within_host);
+PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool one_is_enough);
 
 // What the connecting end asks for, and what the accepting one makes of that.
 tcp::LinkParameters offered_parameters(const Config& config);

@@ -19,6 +19,8 @@ enum class LogLevel : unsigned char { kError, kWarn, kInfo, kDebug };
 // Called from any thread, never from two at once. `message` has no trailing newline.
 using LogSink = std::function<void(LogLevel, const std::string& message)>;
 
+enum class MrcChoice : unsigned char { kAuto, kOn, kOff };
+
 // RDMA, where a build and a machine have it. In NCCL's words, and each field takes the NCCL variable of the
 // same meaning where Weft's own is unset.
 struct RdmaConfig {
@@ -43,6 +45,13 @@ struct RdmaConfig {
   // Lets PCIe write payloads in any order; completions still come after them. Where device or kernel cannot,
   // it is of no consequence. WEFT_IB_PCI_RELAXED_ORDERING=0|1, NCCL_IB_PCI_RELAXED_ORDERING.
   bool relaxed_ordering = true;
+  // Queue pairs that spray over their plane by themselves, of NICs that speak MRC (Multipath Reliable
+  // Connection, lib_mrc.so): where there are some, without fail, or never. WEFT_MRC=auto|on|off.
+  MrcChoice mrc = MrcChoice::kAuto;
+  // Sets of entropy values, and of congestion control, as the network's MRC controller has numbered them; -1:
+  // the NIC's default. WEFT_MRC_EV_PROFILE, WEFT_MRC_CC_PROFILE, auto or a number.
+  std::int64_t mrc_ev_profile = -1;
+  std::int64_t mrc_cc_profile = -1;
 };
 
 // What carries data. kAuto: RDMA (libibverbs) where both ends have a usable port, else TCP.

@@ -36,6 +36,7 @@ Config config() {
     const auto planes = 1 + std::count(devices->front().begin(), devices->front().end(), ',');
     config.transport = TransportChoice::kVerbs;
     config.paths_per_plane = 4 / static_cast<int>(planes);
+    if (std::getenv("WEFT_TEST_MRC") != nullptr) config.rdma.mrc = MrcChoice::kOn;
   }
   return config;
 }

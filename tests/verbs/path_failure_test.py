@@ -185,8 +185,11 @@ def main() -> int:
     parser.add_argument("--planes", type=int, default=4)
     parser.add_argument("--runs", type=int, default=100, help="of the first job; if it ends too soon, the next has twice as many")
     parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--mrc", metavar="FOLDER", help="use MRC queue pairs, by the lib_mrc.so in this folder")
     arguments = parser.parse_args()
     require_machines()
+    if arguments.mrc:
+        ENVIRONMENT.update({"WEFT_MRC": "on", "LD_LIBRARY_PATH": os.path.abspath(arguments.mrc), "WEFT_PATHS_PER_PLANE": "auto"})
     for attempt in range(1, TRIES + 1):
         try:
             with tempfile.TemporaryDirectory(prefix="weft-path-failure-") as scratch:

@@ -55,6 +55,32 @@ TEST(PathOffer, LeadsWhereTheHandshakeWentOrIsNotFollowed) {
   EXPECT_TRUE(leads_to(queue, address("10.1.2.4"))) << "its addresses are no IP's";
 }
 
+PathOffer of_mrc() {
+  PathOffer offer = typical();
+  offer.inbox = MrcInbox{0x123456789abcdef0, 0xfedcba98, 128};
+  return offer;
+}
+
+TEST(PathOffer, OfAnMrcQueuePairSaysWhereToWriteMessages) {
+  const tcp::HandshakeOption option = offer_option(of_mrc());
+  EXPECT_EQ(option.type, kMrcPathOfferOption);
+  EXPECT_EQ(find_offer({option}), of_mrc());
+  EXPECT_TRUE(has_offer({option}, kMrcPathOfferOption));
+  EXPECT_FALSE(has_offer({option})) << "RC it is not";
+}
+
+TEST(PathOffer, OfAnMrcQueuePairIsRefusedWhereItIsCutOrImpossible) {
+  const std::vector<std::byte> good = encode(of_mrc());
+  for (std::size_t length = 0; length < good.size() - typical().queue.device.size(); ++length)
+    EXPECT_FALSE(decode_offer(std::span(good).first(length), true)) << length;
+  PathOffer too_few = of_mrc();
+  too_few.inbox->immediates = 15;
+  EXPECT_FALSE(decode_offer(encode(too_few), true));
+  std::vector<std::byte> bytes = good;
+  bytes[14] = std::byte{1};
+  EXPECT_FALSE(decode_offer(bytes, true));
+}
+
 TEST(PathOffer, IsRefusedWhereItIsCutOrImpossible) {
   const std::vector<std::byte> good = encode(typical());
   for (std::size_t length = 0; length < good.size() - typical().queue.device.size(); ++length)

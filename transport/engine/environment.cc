@@ -107,6 +107,27 @@ bool read_transport(const std::string& text, TransportChoice* choice) {
   return true;
 }
 
+constexpr std::string_view kMrcChoices[] = {"auto", "on", "off"};
+
+bool read_mrc_choice(const std::string& text, MrcChoice* choice) {
+  const auto found = std::find(std::begin(kMrcChoices), std::end(kMrcChoices), text);
+  if (found == std::end(kMrcChoices)) return false;
+  *choice = static_cast<MrcChoice>(found - std::begin(kMrcChoices));
+  return true;
+}
+
+bool read_profile(const std::string& text, std::int64_t* field) {
+  *field = -1;
+  if (text == "auto") return true;
+  const auto value = whole_number(text);
+  if (value) *field = *value;
+  return value.has_value();
+}
+
+std::string show_profile(std::int64_t value) {
+  return value < 0 ? "auto" : std::to_string(value);
+}
+
 const ConfigVariable kVariables[] = {
     {"WEFT_TRANSPORT", "auto, tcp or verbs",
      [](const std::string& text, Config& c) { return read_transport(text, &c.transport); },
@@ -221,6 +242,18 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_flag(text, &c.rdma.relaxed_ordering); },
      [](const Config&) { return true; },
      [](const Config& c) { return std::string(c.rdma.relaxed_ordering ? "1" : "0"); }},
+    {"WEFT_MRC", "auto, on or off",
+     [](const std::string& text, Config& c) { return read_mrc_choice(text, &c.rdma.mrc); },
+     [](const Config& c) { return c.rdma.mrc <= MrcChoice::kOff; },
+     [](const Config& c) { return std::string(kMrcChoices[static_cast<std::size_t>(c.rdma.mrc)]); }},
+    {"WEFT_MRC_EV_PROFILE", "auto or 0 to 9223372036854775807",
+     [](const std::string& text, Config& c) { return read_profile(text, &c.rdma.mrc_ev_profile); },
+     [](const Config& c) { return c.rdma.mrc_ev_profile >= -1; },
+     [](const Config& c) { return show_profile(c.rdma.mrc_ev_profile); }},
+    {"WEFT_MRC_CC_PROFILE", "auto or 0 to 9223372036854775807",
+     [](const std::string& text, Config& c) { return read_profile(text, &c.rdma.mrc_cc_profile); },
+     [](const Config& c) { return c.rdma.mrc_cc_profile >= -1; },
+     [](const Config& c) { return show_profile(c.rdma.mrc_cc_profile); }},
 };
 
 constexpr OtherVariable kOthers[] = {

@@ -83,6 +83,8 @@ class DialledTransport {
   virtual bool is_meant(const Hello& hello) const = 0;
   virtual const std::vector<DialledPort>& ports() const = 0;
   virtual Result<std::unique_ptr<DialledBackend>> make_backend(DialledPlan plan) = 0;
+  // A path spreads over the ways through its plane by itself: one a plane is enough.
+  virtual bool sprays() const { return false; }
   // The largest chunk that every port can carry.
   virtual std::size_t largest_chunk_bytes() const = 0;
   // As Context::promise_memory(). Null where the transport registers nothing, or no more.

@@ -51,7 +51,7 @@ struct IpAddress {
 };
 
 // Bits of Endpoint::carriers: the socket itself, or a port of another kind beside the same interface.
-enum Carriers : std::uint8_t { kByTcp = 1, kByVerbs = 2, kByUcx = 4, kAllCarriers = 7 };
+enum Carriers : std::uint8_t { kByTcp = 1, kByVerbs = 2, kByUcx = 4, kByMrc = 8, kAllCarriers = 15 };
 
 // Where to connect to, and the network that it is in.
 struct Endpoint {

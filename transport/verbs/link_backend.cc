@@ -59,7 +59,7 @@ std::uint32_t LinkBackend::new_token(PathId path) {
 }
 
 void LinkBackend::install(PathId path, Incarnation incarnation, std::unique_ptr<QueuePair> queue,
-                          const QueueAddress& peer, multipath::Endpoint& endpoint, TimePoint now) {
+                          const PathOffer& offer, multipath::Endpoint& endpoint, TimePoint now) {
   if (!endpoint.may_connect(path, incarnation)) {
     discard(std::move(queue));
     endpoint.path_connected(path, incarnation, now);  // tells it that the attempt came to nothing
@@ -67,6 +67,7 @@ void LinkBackend::install(PathId path, Incarnation incarnation, std::unique_ptr<
   }
   lose(path, LossReason::kReplaced, endpoint, now);
   PathSlot& slot = at(path);
+  const QueueAddress& peer = offer.queue;
   slot.device = queue->rail().port().name;
   slot.local_address = address_text(queue->address());
   slot.peer_address = fmt::format("{} {}", peer.device, address_text(peer));
@@ -226,16 +227,16 @@ Result<std::unique_ptr<tcp::PreparedPath>> LinkBackend::prepare(const tcp::Hello
   auto prepared = std::make_unique<Prepared>();
   prepared->path = static_cast<PathId>(hello.path_index);
   prepared->incarnation = static_cast<Incarnation>(hello.incarnation);
-  prepared->peer = offer->queue;
+  prepared->peer = *offer;
   prepared->peer_may_write = peer_may_write_.load();
   auto queue = QueuePair::create(rails_[plane_of(prepared->path)], new_token(prepared->path),
                                  prepared->peer_may_write);
   if (!queue) return queue.status();
   prepared->queue = std::move(*queue);
   Status connected = prepared->queue->connect(
-      offer->queue, flow_label(flow_salt(plan_.connection), hello.path_index, hello.incarnation));
+      *offer, flow_label(flow_salt(plan_.connection), hello.path_index, hello.incarnation));
   if (!connected) return connected;
-  prepared->answer.push_back({kPathOfferOption, encode(PathOffer{prepared->queue->address()})});
+  prepared->answer.push_back(offer_option(prepared->queue->offer()));
   return std::unique_ptr<tcp::PreparedPath>(std::move(prepared));
 }
 

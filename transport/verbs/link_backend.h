@@ -63,7 +63,7 @@ class LinkBackend final : public tcp::DialledBackend {
     multipath::Incarnation incarnation{};
     std::unique_ptr<QueuePair> queue;
     bool peer_may_write = true;
-    QueueAddress peer;
+    PathOffer peer;
     std::vector<tcp::HandshakeOption> answer;
   };
   struct PathSlot {
@@ -104,7 +104,7 @@ class LinkBackend final : public tcp::DialledBackend {
   }
   std::uint32_t new_token(multipath::PathId path);
   void install(multipath::PathId path, multipath::Incarnation incarnation, std::unique_ptr<QueuePair> queue,
-               const QueueAddress& peer, multipath::Endpoint& endpoint, multipath::TimePoint now);
+               const PathOffer& offer, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void lose(multipath::PathId path, multipath::LossReason reason, multipath::Endpoint& endpoint,
             multipath::TimePoint now);
   // Whether the path's NIC is done with a work request.
@@ -131,14 +131,16 @@ class LinkBackend final : public tcp::DialledBackend {
   void handle_sent(const ibv_wc& completion, multipath::Endpoint& endpoint, multipath::TimePoint now);
   bool handle_received(std::size_t plane, const ibv_wc& completion, multipath::Endpoint& endpoint,
                        multipath::TimePoint now);
+  void handle_arrivals(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
+  void answer(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   bool accept_awaited(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   const char* handle_message(multipath::PathId path, std::span<const std::byte> message,
                              multipath::Endpoint& endpoint, multipath::TimePoint now);
   const char* handle_data(multipath::PathId path, const multipath::FrameHeader& header,
                           std::span<const std::byte> payload, multipath::Endpoint& endpoint,
                           multipath::TimePoint now);
-  const char* handle_immediate(multipath::PathId path, const ibv_wc& completion,
-                               multipath::Endpoint& endpoint, multipath::TimePoint now);
+  const char* handle_chunk(multipath::PathId path, const Arrival& arrival, multipath::Endpoint& endpoint,
+                           multipath::TimePoint now);
   const char* take_place(const multipath::FrameHeader& header, std::span<const std::byte>& rest,
                          std::optional<Place>& place) const;
   const char* keep_place(const multipath::FrameHeader& header, const Place& place);

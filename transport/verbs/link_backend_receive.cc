@@ -1,5 +1,4 @@
 // What comes in: completions become frames, and acknowledgements of the NIC.
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -105,9 +104,8 @@ void LinkBackend::handle_sent(const ibv_wc& completion, multipath::Endpoint& end
   }
   if (!slot.queue->complete(mark.posted)) {
     lose(path, LossReason::kLocalFault, endpoint, now);
-  } else if (slot.blocked && slot.queue->has_plenty_of_room()) {
-    slot.blocked = false;
-    endpoint.path_writable(path);
+  } else {
+    answer(path, endpoint, now);
   }
 }
 
@@ -126,10 +124,11 @@ bool LinkBackend::handle_received(std::size_t plane, const ibv_wc& completion, m
     if (is_awaited && !accept_awaited(path, endpoint, now)) return false;
     if (!is_in_service(path, endpoint)) return false;
     has_heard_ = true;
-    const char* wrong = completion.opcode == IBV_WC_RECV_RDMA_WITH_IMM
-                            ? handle_immediate(path, completion, endpoint, now)
-                            : handle_message(path, rails_[plane]->message(completion), endpoint, now);
-    if (wrong != nullptr) protocol_error(path, wrong, endpoint, now);
+    if (const char* wrong = slot.queue->arrived(completion)) {
+      protocol_error(path, wrong, endpoint, now);
+    } else {
+      handle_arrivals(path, endpoint, now);
+    }
     return true;
   }
   return false;  // of a queue pair that is out of service
@@ -140,6 +139,34 @@ bool LinkBackend::handle_received(std::size_t plane, const ibv_wc& completion, m
 bool LinkBackend::is_in_service(PathId path, const multipath::Endpoint& endpoint) const {
   const multipath::Path& state = endpoint.paths()[multipath::index(path)];
   return state.connected && state.incarnation == paths_[multipath::index(path)].incarnation;
+}
+
+void LinkBackend::handle_arrivals(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = at(path);
+  QueuePair* const queue = slot.queue.get();
+  Arrival arrival;
+  while (slot.queue.get() == queue && is_in_service(path, endpoint) && queue->next_arrival(arrival)) {
+    const char* wrong = arrival.wrong;
+    if (wrong == nullptr) {
+      wrong = arrival.is_chunk ? handle_chunk(path, arrival, endpoint, now)
+                               : handle_message(path, arrival.message, endpoint, now);
+    }
+    if (wrong != nullptr) protocol_error(path, wrong, endpoint, now);
+  }
+  if (slot.queue.get() == queue) answer(path, endpoint, now);
+}
+
+// What the queue pair has to tell by itself, and what its room lets go on.
+void LinkBackend::answer(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
+  PathSlot& slot = at(path);
+  if (slot.queue->answer_arrivals()) {
+    dirty_ |= multipath::mask_of(path);
+    if (slot.queue->needs_flush()) flush_path(path, endpoint, now);
+    if (!slot.queue) return;
+  }
+  if (!slot.blocked || !slot.queue->has_plenty_of_room()) return;
+  slot.blocked = false;
+  endpoint.path_writable(path);
 }
 
 bool LinkBackend::accept_awaited(PathId path, multipath::Endpoint& endpoint, TimePoint now) {
@@ -237,13 +264,13 @@ const char* LinkBackend::handle_data(PathId path, const FrameHeader& header,
   return nullptr;
 }
 
-const char* LinkBackend::handle_immediate(PathId path, const ibv_wc& completion,
-                                          multipath::Endpoint& endpoint, TimePoint now) {
+const char* LinkBackend::handle_chunk(PathId path, const Arrival& arrival, multipath::Endpoint& endpoint,
+                                      TimePoint now) {
   PathSlot& slot = at(path);
-  const Immediate immediate = unpack(ntohl(completion.imm_data));
+  const Immediate& immediate = arrival.chunk;
   const FrameHeader* announced = heard_.find(path, immediate.slot);
   if (announced == nullptr) return "a chunk of a message that it has not announced";
-  if (immediate.sequence != (slot.next_sequence & Immediate::kSequenceMask))
+  if (arrival.has_sequence && immediate.sequence != (slot.next_sequence & Immediate::kSequenceMask))
     return "data frames out of order";
   FrameHeader header = *announced;
   header.flags = 0;
@@ -251,7 +278,7 @@ const char* LinkBackend::handle_immediate(PathId path, const ibv_wc& completion,
   if (header.offset >= header.message_bytes) return "a chunk outside its message";
   header.length = static_cast<std::uint32_t>(
       std::min(header.message_bytes - header.offset, std::uint64_t{1} << header.chunk_shift));
-  if (completion.byte_len != header.length) return "a chunk of the wrong length";
+  if (arrival.length != header.length) return "a chunk of the wrong length";
   header.path_sequence = slot.next_sequence;
   header.path_acknowledged = slot.heard_acknowledged;
   header.credit_seen = slot.heard_credit_seen;

@@ -71,11 +71,10 @@ bool LinkBackend::stage_payload(const Transmission& transmission, PathSlot& slot
   const RemoteBytes to{remote.place.address + header.offset, remote.place.keys[plane]};
   by_immediate = needs_no_header(transmission, slot);
   if (by_immediate) {
-    slot.queue->stage_write(
-        from, to,
-        pack({static_cast<std::uint8_t>(header.slot),
-              static_cast<std::uint16_t>(header.offset >> header.chunk_shift),
-              static_cast<std::uint16_t>(header.path_sequence & Immediate::kSequenceMask)}));
+    slot.queue->stage_chunk(from, to,
+                            {static_cast<std::uint8_t>(header.slot),
+                             static_cast<std::uint16_t>(header.offset >> header.chunk_shift),
+                             static_cast<std::uint16_t>(header.path_sequence & Immediate::kSequenceMask)});
   } else {
     slot.queue->stage_write(from, to);
   }

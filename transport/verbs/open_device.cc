@@ -10,8 +10,9 @@
 
 namespace weft::verbs {
 
-Result<std::shared_ptr<OpenDevice>> OpenDevice::open(const VerbsLibrary& verbs, const std::string& name) {
-  std::shared_ptr<OpenDevice> device(new OpenDevice(verbs, name));
+Result<std::shared_ptr<OpenDevice>> OpenDevice::open(const VerbsLibrary& verbs, const std::string& name,
+                                                     bool owns_queues) {
+  std::shared_ptr<OpenDevice> device(new OpenDevice(verbs, name, owns_queues));
   for (auto& events : device->events_) events = std::make_shared<PortEvents>();
   const auto failed = [&](const char* what) {
     return Status(StatusCode::kInternal,
@@ -61,7 +62,7 @@ void OpenDevice::finish(ibv_async_event& event) {
     case IBV_EVENT_QP_REQ_ERR:
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_PATH_MIG_ERR:
-      QueuePair::note_failure(*event.element.qp);
+      if (owns_queues_) QueuePair::note_failure(*event.element.qp);
       break;
     default:
       break;

@@ -18,7 +18,10 @@ namespace weft::verbs {
 
 class OpenDevice {
  public:
-  static Result<std::shared_ptr<OpenDevice>> open(const VerbsLibrary& verbs, const std::string& name);
+  // `owns_queues`: all queue pairs of its context are made by us. Those of a library on top of it (MRC) are
+  // none of our business when the device reports something of them.
+  static Result<std::shared_ptr<OpenDevice>> open(const VerbsLibrary& verbs, const std::string& name,
+                                                  bool owns_queues = true);
   ~OpenDevice();
   OpenDevice(const OpenDevice&) = delete;
   OpenDevice& operator=(const OpenDevice&) = delete;
@@ -44,12 +47,14 @@ class OpenDevice {
  private:
   static constexpr std::size_t kMaxPorts = 16;
 
-  OpenDevice(const VerbsLibrary& verbs, std::string name) : verbs_(verbs), name_(std::move(name)) {}
+  OpenDevice(const VerbsLibrary& verbs, std::string name, bool owns_queues)
+      : verbs_(verbs), name_(std::move(name)), owns_queues_(owns_queues) {}
   bool next_event(ibv_async_event* event);
   void finish(ibv_async_event& event);
 
   const VerbsLibrary& verbs_;
   const std::string name_;
+  const bool owns_queues_;
   ibv_context* context_ = nullptr;
   ibv_pd* protection_domain_ = nullptr;
   std::array<std::shared_ptr<PortEvents>, kMaxPorts> events_;

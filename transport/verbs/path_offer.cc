@@ -3,25 +3,29 @@
 #include <algorithm>
 
 #include "transport/tcp/byte_cursor.h"
+#include "transport/verbs/mrc_immediate.h"
 
 namespace weft::verbs {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kFixedBytes = 32;
+constexpr std::size_t kInboxBytes = 16;
+constexpr std::uint16_t kLeastImmediates = 2 * kMrcKeptForCredit;
 constexpr std::uint32_t kLargest24Bits = (1u << 24) - 1;
 constexpr std::uint8_t kLargestMtu = 5;
 
 }  // namespace
 
-bool has_offer(const std::vector<tcp::HandshakeOption>& options) {
+bool has_offer(const std::vector<tcp::HandshakeOption>& options, std::uint16_t type) {
   return std::any_of(options.begin(), options.end(),
-                     [](const tcp::HandshakeOption& option) { return option.type == kPathOfferOption; });
+                     [=](const tcp::HandshakeOption& option) { return option.type == type; });
 }
 
 std::optional<PathOffer> find_offer(const std::vector<tcp::HandshakeOption>& options) {
   for (const tcp::HandshakeOption& option : options)
-    if (option.type == kPathOfferOption) return decode_offer(option.value);
+    if (option.type == kPathOfferOption || option.type == kMrcPathOfferOption)
+      return decode_offer(option.value, option.type == kMrcPathOfferOption);
   return std::nullopt;
 }
 
@@ -32,8 +36,16 @@ bool leads_to(const QueueAddress& queue, const tcp::IpAddress& dialled) {
 }
 
 std::vector<std::byte> encode(const PathOffer& offer) {
-  std::vector<std::byte> bytes(kFixedBytes + std::min(offer.queue.device.size(), kMaxDeviceNameBytes));
+  const std::size_t in_front = offer.inbox ? kInboxBytes : 0;
+  std::vector<std::byte> bytes(in_front + kFixedBytes +
+                               std::min(offer.queue.device.size(), kMaxDeviceNameBytes));
   tcp::ByteWriter out(bytes);
+  if (offer.inbox) {
+    out.u64(offer.inbox->address);
+    out.u32(offer.inbox->key);
+    out.u16(offer.inbox->immediates);
+    out.u16(0);
+  }
   out.u8(kVersion);
   out.u8(offer.queue.mtu);
   out.u8(static_cast<std::uint8_t>(offer.queue.link_layer));
@@ -47,13 +59,22 @@ std::vector<std::byte> encode(const PathOffer& offer) {
   return bytes;
 }
 
-std::optional<PathOffer> decode_offer(std::span<const std::byte> bytes) {
+std::optional<PathOffer> decode_offer(std::span<const std::byte> bytes, bool has_inbox) {
   tcp::ByteReader in(bytes);
   PathOffer offer;
+  std::uint32_t zeros = 0;
+  if (has_inbox) {
+    offer.inbox.emplace();
+    offer.inbox->address = in.u64();
+    offer.inbox->key = in.u32();
+    offer.inbox->immediates = in.u16();
+    zeros |= in.u16();
+    if (offer.inbox->immediates < kLeastImmediates) return std::nullopt;
+  }
   const std::uint8_t version = in.u8();
   offer.queue.mtu = in.u8();
   const std::uint8_t link_layer = in.u8();
-  std::uint32_t zeros = in.u8();
+  zeros |= in.u8();
   offer.queue.queue_pair = in.u32();
   offer.queue.first_packet = in.u32();
   offer.queue.lid = in.u16();

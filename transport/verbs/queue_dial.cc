@@ -27,7 +27,7 @@ QueueDial::QueueDial(Result<std::unique_ptr<QueuePair>> queue, const tcp::PathRo
     return;
   }
   queue_ = std::move(*queue);
-  settings.hello.options.push_back({kPathOfferOption, encode(PathOffer{queue_->address()})});
+  settings.hello.options.push_back(offer_option(queue_->offer()));
   dial_.emplace(route, settings, path, incarnation, now);
 }
 
@@ -53,20 +53,20 @@ DialState QueueDial::connect_queue() {
                     "pair; run the same Weft everywhere, or set WEFT_TRANSPORT=tcp",
                     multipath::index(path_), queue_->rail().port().name)));
   }
-  peer_ = offer->queue;
-  if (!leads_to(peer_, remote_)) {
+  peer_ = *offer;
+  if (!leads_to(peer_.queue, remote_)) {
     return fail(Status(
         StatusCode::kProtocolError,
         fmt::format("path {} on device {}: the peer's queue pair is at {}, but {} was dialled; run the "
                     "same Weft everywhere, or set WEFT_TRANSPORT=tcp",
-                    multipath::index(path_), queue_->rail().port().name, gid_text(peer_.gid),
+                    multipath::index(path_), queue_->rail().port().name, gid_text(peer_.queue.gid),
                     remote_.to_string())));
   }
   if (Status connected =
           queue_->connect(peer_, flow_label(salt_, multipath::index(path_), multipath::number(incarnation_)));
       !connected) {
     return fail(Status(connected.code(), fmt::format("path {} to {} of the peer: {}", multipath::index(path_),
-                                                     peer_.device, connected.message())));
+                                                     peer_.queue.device, connected.message())));
   }
   return DialState::kConnected;
 }

@@ -25,7 +25,7 @@ class QueueDial {
   // After kConnected.
   multipath::Incarnation incarnation() const { return incarnation_; }
   std::unique_ptr<QueuePair> take_queue() { return std::move(queue_); }
-  const QueueAddress& peer() const { return peer_; }
+  const PathOffer& peer() const { return peer_; }
   const tcp::Welcome& welcome() const { return dial_->welcome(); }
   // After kFailed, as in tcp::Dial.
   const Status& error() const { return error_; }
@@ -42,7 +42,7 @@ class QueueDial {
   const tcp::IpAddress remote_;
   std::unique_ptr<QueuePair> queue_;
   std::optional<tcp::Dial> dial_;
-  QueueAddress peer_;
+  PathOffer peer_;
   Status error_;
 };
 

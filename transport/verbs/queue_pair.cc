@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "transport/verbs/mrc_queue.h"
+
 namespace weft::verbs {
 namespace {
 
@@ -26,7 +28,8 @@ QueuePair::QueuePair(std::shared_ptr<Rail> rail, std::uint32_t token)
 
 Result<std::unique_ptr<QueuePair>> QueuePair::create(std::shared_ptr<Rail> rail, std::uint32_t token,
                                                      bool peer_may_write) {
-  std::unique_ptr<QueuePair> queue(new QueuePair(std::move(rail), token));
+  std::unique_ptr<QueuePair> queue(rail->port().mrc ? new MrcQueue(std::move(rail), token)
+                                                    : new QueuePair(std::move(rail), token));
   if (Status opened = queue->open(peer_may_write); !opened) return opened;
   return queue;
 }
@@ -36,11 +39,28 @@ Status QueuePair::failed(const char* what, int error) const {
                 fmt::format("device {}: {} failed: {}", rail_->port().name, what, std::strerror(error)));
 }
 
-Status QueuePair::open(bool peer_may_write) {
-  const RailPort& port = rail_->port();
-  Result<PortAddress> address = port.read_address();
+Status QueuePair::read_port_address() {
+  Result<PortAddress> address = rail_->port().read_address();
   if (!address) return address.status();
   port_address_ = *address;
+  randombytes_buf(&first_packet_, sizeof first_packet_);
+  first_packet_ &= kLargest24Bits;
+  return Status::ok();
+}
+
+// Where the device does not take whole messages inline it reads them in its own time, and knows the memory.
+Status QueuePair::make_message_places(ibv_pd* domain, std::uint32_t max_inline) {
+  max_inline_ = max_inline;
+  message_places_ = max_inline_ >= kMessageBytes ? kBatch : kDepth;
+  messages_.resize(message_places_ * kMessageBytes);
+  if (max_inline_ >= kMessageBytes) return Status::ok();
+  memory_ = rail_->port().verbs->register_memory(domain, messages_.data(), messages_.size(), 0);
+  return memory_ != nullptr ? Status::ok() : failed("registering memory", errno);
+}
+
+Status QueuePair::open(bool peer_may_write) {
+  const RailPort& port = rail_->port();
+  if (Status read = read_port_address(); !read) return read;
   ibv_qp_init_attr wanted{};
   wanted.qp_context = this;
   wanted.send_cq = wanted.recv_cq = rail_->completions();
@@ -54,18 +74,13 @@ Status QueuePair::open(bool peer_may_write) {
     attempt.cap.max_inline_data = inline_bytes;
     queue_ = port.verbs->create_qp(port.protection_domain, &attempt);
     if (queue_ == nullptr) continue;
-    max_inline_ = attempt.cap.max_inline_data;
+    wanted.cap.max_inline_data = attempt.cap.max_inline_data;
     break;
   }
   if (queue_ == nullptr) return failed("ibv_create_qp", errno);
-  message_places_ = max_inline_ >= kMessageBytes ? kBatch : kDepth;
-  messages_.resize(message_places_ * kMessageBytes);
-  if (max_inline_ < kMessageBytes) {
-    memory_ = port.verbs->register_memory(port.protection_domain, messages_.data(), messages_.size(), 0);
-    if (memory_ == nullptr) return failed("registering memory", errno);
-  }
-  randombytes_buf(&first_packet_, sizeof first_packet_);
-  first_packet_ &= kLargest24Bits;
+  number_ = queue_->qp_num;
+  if (Status made = make_message_places(port.protection_domain, wanted.cap.max_inline_data); !made)
+    return made;
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_INIT;
   attributes.port_num = port.number;
@@ -84,7 +99,7 @@ QueuePair::~QueuePair() {
 
 QueueAddress QueuePair::address() const {
   QueueAddress address;
-  address.queue_pair = queue_->qp_num;
+  address.queue_pair = number_;
   address.first_packet = first_packet_;
   address.lid = port_address_.lid;
   address.mtu = port_address_.mtu;
@@ -94,21 +109,9 @@ QueueAddress QueuePair::address() const {
   return address;
 }
 
-Status QueuePair::connect(const QueueAddress& peer, std::uint32_t flow_label) {
+ibv_ah_attr QueuePair::way_to(const QueueAddress& peer) const {
   const RailPort& port = rail_->port();
-  if (peer.link_layer != port_address_.link_layer) {
-    return Status(StatusCode::kUnreachable,
-                  fmt::format("device {} and the peer's {} are of different kinds, InfiniBand and Ethernet",
-                              port.name, peer.device));
-  }
-  ibv_qp_attr attributes{};
-  attributes.qp_state = IBV_QPS_RTR;
-  attributes.path_mtu = static_cast<ibv_mtu>(std::min(port_address_.mtu, peer.mtu));
-  attributes.dest_qp_num = peer.queue_pair;
-  attributes.rq_psn = peer.first_packet;
-  attributes.max_dest_rd_atomic = 1;
-  attributes.min_rnr_timer = kReceiverNotReadyTimer;
-  ibv_ah_attr& way = attributes.ah_attr;
+  ibv_ah_attr way{};
   way.port_num = port.number;
   way.sl = port.settings.service_level;
   // InfiniBand needs the global header only where there is a router between.
@@ -117,10 +120,42 @@ Status QueuePair::connect(const QueueAddress& peer, std::uint32_t flow_label) {
   way.is_global = port_address_.link_layer == LinkLayer::kEthernet || peer.lid == 0 || !same_subnet;
   way.dlid = peer.lid;
   std::memcpy(way.grh.dgid.raw, peer.gid.data(), peer.gid.size());
-  way.grh.flow_label = flow_label;
   way.grh.sgid_index = static_cast<std::uint8_t>(port_address_.gid.index);
   way.grh.hop_limit = kHopLimit;
   way.grh.traffic_class = port.settings.traffic_class;
+  return way;
+}
+
+Status QueuePair::fits(const PathOffer& peer) const {
+  const RailPort& port = rail_->port();
+  if (peer.inbox.has_value() != (port.mrc != nullptr)) {
+    return Status(
+        StatusCode::kProtocolError,
+        fmt::format("device {}: the peer's queue pair on {} is {}, and this one is {}; run the same "
+                    "Weft everywhere, or set WEFT_MRC=off",
+                    port.name, peer.queue.device, peer.inbox ? "MRC" : "RC", port.mrc ? "MRC" : "RC"));
+  }
+  if (peer.queue.link_layer != port_address_.link_layer) {
+    return Status(StatusCode::kUnreachable,
+                  fmt::format("device {} and the peer's {} are of different kinds, InfiniBand and Ethernet",
+                              port.name, peer.queue.device));
+  }
+  return Status::ok();
+}
+
+Status QueuePair::connect(const PathOffer& offer, std::uint32_t flow_label) {
+  if (Status good = fits(offer); !good) return good;
+  const RailPort& port = rail_->port();
+  const QueueAddress& peer = offer.queue;
+  ibv_qp_attr attributes{};
+  attributes.qp_state = IBV_QPS_RTR;
+  attributes.path_mtu = static_cast<ibv_mtu>(std::min(port_address_.mtu, peer.mtu));
+  attributes.dest_qp_num = peer.queue_pair;
+  attributes.rq_psn = peer.first_packet;
+  attributes.max_dest_rd_atomic = 1;
+  attributes.min_rnr_timer = kReceiverNotReadyTimer;
+  attributes.ah_attr = way_to(peer);
+  attributes.ah_attr.grh.flow_label = flow_label;
   int error = port.verbs->modify_qp(queue_, &attributes,
                                     IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
                                         IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
@@ -155,10 +190,12 @@ std::byte* QueuePair::message_room() const {
          std::size_t{staged_total_ % message_places_} * kMessageBytes;
 }
 
+LocalBytes QueuePair::staged_message(std::size_t bytes) const {
+  return {message_room(), static_cast<std::uint32_t>(bytes), memory_ == nullptr ? 0 : memory_->lkey};
+}
+
 void QueuePair::stage_message(std::size_t bytes, bool signal) {
-  LocalBytes message{message_room(), static_cast<std::uint32_t>(bytes),
-                     memory_ == nullptr ? 0 : memory_->lkey};
-  ibv_send_wr& request = stage(IBV_WR_SEND, message);
+  ibv_send_wr& request = stage(IBV_WR_SEND, staged_message(bytes));
   if (bytes <= max_inline_) request.send_flags |= IBV_SEND_INLINE;
   if (signal) request.send_flags |= IBV_SEND_SIGNALED;
 }
@@ -167,15 +204,40 @@ void QueuePair::stage_write(const LocalBytes& from, const RemoteBytes& to) {
   ibv_send_wr& request = stage(IBV_WR_RDMA_WRITE, from);
   request.wr.rdma.remote_addr = to.address;
   request.wr.rdma.rkey = to.key;
-  last_write_ = staged_total_;
+  note_write();
 }
 
-void QueuePair::stage_write(const LocalBytes& from, const RemoteBytes& to, std::uint32_t immediate) {
+void QueuePair::stage_chunk(const LocalBytes& from, const RemoteBytes& to, const Immediate& chunk) {
   stage_write(from, to);
   ibv_send_wr& request = batch_[staged_ - 1];
   request.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
   request.send_flags |= IBV_SEND_SIGNALED;
-  request.imm_data = htonl(immediate);
+  request.imm_data = htonl(pack(chunk));
+}
+
+const char* QueuePair::arrived(const ibv_wc& completion) {
+  arrived_ = completion;
+  return nullptr;
+}
+
+bool QueuePair::next_arrival(Arrival& out) {
+  if (!arrived_) return false;
+  out = {};
+  out.is_chunk = arrived_->opcode == IBV_WC_RECV_RDMA_WITH_IMM;
+  if (out.is_chunk) {
+    out.has_sequence = true;
+    out.chunk = unpack(ntohl(arrived_->imm_data));
+    out.length = arrived_->byte_len;
+  } else {
+    out.message = rail_->message(*arrived_);
+  }
+  arrived_.reset();
+  return true;
+}
+
+int QueuePair::post(ibv_send_wr* first) {
+  ibv_send_wr* bad = nullptr;
+  return ibv_post_send(queue_, first, &bad);
 }
 
 bool QueuePair::flush() {
@@ -183,8 +245,7 @@ bool QueuePair::flush() {
   for (std::uint32_t i = 0; i + 1 < staged_; ++i) batch_[i].next = &batch_[i + 1];
   batch_[staged_ - 1].send_flags |= IBV_SEND_SIGNALED;
   staged_ = 0;
-  ibv_send_wr* bad = nullptr;
-  return ibv_post_send(queue_, batch_.data(), &bad) == 0;
+  return post(batch_.data()) == 0;
 }
 
 bool QueuePair::complete(std::uint32_t posted) {
@@ -195,6 +256,10 @@ bool QueuePair::complete(std::uint32_t posted) {
 
 bool QueuePair::break_off() {
   staged_ = 0;
+  return put_in_error();
+}
+
+bool QueuePair::put_in_error() {
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
   return rail_->port().verbs->modify_qp(queue_, &attributes, IBV_QP_STATE) == 0;

@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "transport/multipath/types.h"
+#include "transport/verbs/mrc_device.h"
+#include "transport/verbs/mrc_immediate.h"
 #include "transport/verbs/queue_pair.h"
 
 namespace weft::verbs {
@@ -28,24 +30,38 @@ Result<std::shared_ptr<Rail>> Rail::create(const RailPort& port, std::size_t pat
   return rail;
 }
 
+Status Rail::failed(const char* what, const char* advice) const {
+  return Status(StatusCode::kResourceExhausted,
+                fmt::format("device {}: {} failed: {}{}", port_.name, what, std::strerror(errno), advice));
+}
+
+Status Rail::open_mrc(std::size_t paths, std::size_t most_entries) {
+  // Twice, for those of paths that were replaced may still be draining.
+  const std::size_t entries = std::min(2 * paths * (kMrcReceives + QueuePair::kDepth), most_entries);
+  mrc_completions_ =
+      port_.mrc->library().create_cq(port_.mrc->context(), static_cast<int>(entries), nullptr, nullptr, 0);
+  return mrc_completions_ != nullptr ? Status::ok() : failed("mrc_create_cq");
+}
+
+int Rail::poll_mrc(ibv_wc* out, int most) {
+  return port_.mrc->library().poll_cq(mrc_completions_, most, out);
+}
+
 Status Rail::open(std::size_t paths) {
-  const auto failed = [&](const char* what, const char* advice) {
-    return Status(StatusCode::kResourceExhausted,
-                  fmt::format("device {}: {} failed: {}{}", port_.name, what, std::strerror(errno), advice));
-  };
   ibv_device_attr limits{};
-  if (port_.verbs->query_device(port_.context, &limits) != 0) return failed("ibv_query_device", "");
+  if (port_.verbs->query_device(port_.context, &limits) != 0) return failed("ibv_query_device");
+  const auto most_entries = static_cast<std::size_t>(std::max(1, limits.max_cqe));
+  if (port_.mrc) return open_mrc(paths, most_entries);
   depth_ = std::min(depth_, static_cast<std::size_t>(std::max(1, limits.max_srq_wr)));
   // Twice the send queues: those of paths that were replaced may still be draining.
-  std::size_t entries = depth_ + 2 * paths * QueuePair::kDepth;
-  entries = std::min(entries, static_cast<std::size_t>(std::max(1, limits.max_cqe)));
+  const std::size_t entries = std::min(depth_ + 2 * paths * QueuePair::kDepth, most_entries);
   completions_ = port_.verbs->create_cq(port_.context, static_cast<int>(entries), nullptr, nullptr, 0);
-  if (completions_ == nullptr) return failed("ibv_create_cq", "");
+  if (completions_ == nullptr) return failed("ibv_create_cq");
   ibv_srq_init_attr wanted{};
   wanted.attr.max_wr = static_cast<std::uint32_t>(depth_);
   wanted.attr.max_sge = 1;
   receives_ = port_.verbs->create_srq(port_.protection_domain, &wanted);
-  if (receives_ == nullptr) return failed("ibv_create_srq", "");
+  if (receives_ == nullptr) return failed("ibv_create_srq");
   buffers_.resize(depth_ * kMessageBytes);
   memory_ = port_.verbs->register_memory(port_.protection_domain, buffers_.data(), buffers_.size(),
                                          IBV_ACCESS_LOCAL_WRITE);
@@ -59,7 +75,7 @@ Status Rail::open(std::size_t paths) {
     recycled_[i].sg_list = &recycled_places_[i];
     recycled_[i].num_sge = 1;
   }
-  if (!post_all_receives()) return failed("ibv_post_srq_recv", "");
+  if (!post_all_receives()) return failed("ibv_post_srq_recv");
   return Status::ok();
 }
 
@@ -74,12 +90,14 @@ bool Rail::post_all_receives() {
 
 Rail::~Rail() {
   if (!birthplace_.is_here()) return;  // a forked child must not end what is its parent's
+  if (mrc_completions_ != nullptr) port_.mrc->library().destroy_cq(mrc_completions_);
   if (receives_ != nullptr) port_.verbs->destroy_srq(receives_);
   if (completions_ != nullptr) port_.verbs->destroy_cq(completions_);
   if (memory_ != nullptr) port_.verbs->dereg_mr(memory_);
 }
 
 void Rail::recycle(const ibv_wc& completion) {
+  if (receives_ == nullptr) return;
   if (recycled_count_ == kBatch) post_receives();
   recycled_places_[recycled_count_].addr =
       reinterpret_cast<std::uintptr_t>(buffers_.data() + completion.wr_id * kMessageBytes);

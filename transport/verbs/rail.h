@@ -18,11 +18,14 @@
 
 #include "transport/process/own_descriptor.h"
 #include "transport/verbs/gid_choice.h"
+#include "transport/verbs/mrc_library.h"
 #include "transport/verbs/settings.h"
 #include "transport/verbs/verbs_library.h"
 #include "transport/verbs/wire.h"
 
 namespace weft::verbs {
+
+class MrcDevice;
 
 // What a port of an open device has reported since it was opened. Counters only grow; whoever cares compares
 // with what it saw last. Written by the reader of the device's asynchronous events, read by links.
@@ -52,6 +55,8 @@ struct RailPort {
   std::function<Result<PortAddress>()> read_address;
   std::shared_ptr<const PortEvents> events;
   QueuePairSettings settings;
+  // Null: queue pairs are RC. Else MRC, which have no shared receive queue: each has receives of its own.
+  std::shared_ptr<const MrcDevice> mrc;
 };
 
 class Rail {
@@ -65,10 +70,12 @@ class Rail {
   const RailPort& port() const { return port_; }
   ibv_cq* completions() const { return completions_; }
   ibv_srq* receives() const { return receives_; }
+  mrc::Completions* mrc_completions() const { return mrc_completions_; }
 
   // How many completions it took; -1 where the device gives no more. No system call.
   int poll(std::span<ibv_wc> out) {
-    return ibv_poll_cq(completions_, static_cast<int>(out.size()), out.data());
+    const int most = static_cast<int>(out.size());
+    return completions_ != nullptr ? ibv_poll_cq(completions_, most, out.data()) : poll_mrc(out.data(), most);
   }
   // The bytes of a message that was received; valid until it is recycled.
   std::span<const std::byte> message(const ibv_wc& completion) const {
@@ -85,6 +92,9 @@ class Rail {
 
   Rail(const RailPort& port, std::size_t paths);
   Status open(std::size_t paths);
+  Status open_mrc(std::size_t paths, std::size_t most_entries);
+  int poll_mrc(ibv_wc* out, int most);
+  Status failed(const char* what, const char* advice = "") const;
   bool post_all_receives();
 
   const RailPort port_;
@@ -93,6 +103,7 @@ class Rail {
   ibv_mr* memory_ = nullptr;
   ibv_cq* completions_ = nullptr;
   ibv_srq* receives_ = nullptr;
+  mrc::Completions* mrc_completions_ = nullptr;
   std::array<ibv_recv_wr, kBatch> recycled_{};
   std::array<ibv_sge, kBatch> recycled_places_{};
   std::size_t recycled_count_ = 0;

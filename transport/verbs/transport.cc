@@ -10,6 +10,7 @@
 
 #include "transport/verbs/link_backend.h"
 #include "transport/verbs/memory_registrar.h"
+#include "transport/verbs/mrc_device.h"
 #include "transport/verbs/open_device.h"
 #include "transport/verbs/port_discovery.h"
 #include "transport/verbs/settings.h"
@@ -86,19 +87,33 @@ class MemoryPromise final : public LastingMemory {
   std::vector<std::pair<std::weak_ptr<RegistrationCache>, RegistrationCache::PromiseId>> promises_;
 };
 
+MrcProfiles mrc_profiles(const Config& config) {
+  MrcProfiles profiles;
+  if (config.rdma.mrc_ev_profile >= 0) profiles.ways = static_cast<std::uint64_t>(config.rdma.mrc_ev_profile);
+  if (config.rdma.mrc_cc_profile >= 0)
+    profiles.congestion = static_cast<std::uint64_t>(config.rdma.mrc_cc_profile);
+  return profiles;
+}
+
 class VerbsTransport final : public tcp::DialledTransport {
  public:
-  VerbsTransport(const VerbsLibrary& verbs, PortWish wish, const Config& config,
+  // `mrc`: null for RC.
+  VerbsTransport(const VerbsLibrary& verbs, const mrc::Library* mrc, PortWish wish, const Config& config,
                  std::shared_ptr<const engine::Log> log)
       : verbs_(verbs),
+        mrc_(mrc),
         wish_(std::move(wish)),
         settings_(queue_pair_settings(config)),
+        profiles_(mrc_profiles(config)),
         relaxed_ordering_(config.rdma.relaxed_ordering),
         log_(std::move(log)) {}
 
   Status open(std::span<const tcp::InterfaceAddress> host);
-  const char* name() const override { return "RDMA"; }
-  bool is_meant(const tcp::Hello& hello) const override { return has_offer(hello.options); }
+  const char* name() const override { return name_.c_str(); }
+  bool is_meant(const tcp::Hello& hello) const override {
+    return has_offer(hello.options, mrc_ != nullptr ? kMrcPathOfferOption : kPathOfferOption);
+  }
+  bool sprays() const override { return mrc_ != nullptr; }
   const std::vector<tcp::DialledPort>& ports() const override { return ports_; }
   Result<std::unique_ptr<tcp::DialledBackend>> make_backend(tcp::DialledPlan plan) override;
   std::size_t largest_chunk_bytes() const override { return largest_chunk_bytes_; }
@@ -108,14 +123,20 @@ class VerbsTransport final : public tcp::DialledTransport {
  private:
   void heed_address(std::size_t port);
   Status add(const Port& port, const tcp::InterfaceAddress& interface);
+  Status open_device(const std::string& name);
   std::shared_ptr<RegistrationCache> cache_of(const std::shared_ptr<OpenDevice>& device);
 
   const VerbsLibrary& verbs_;
+  const mrc::Library* const mrc_;
+  const std::string name_ =
+      mrc_ == nullptr ? "RDMA" : "MRC " + mrc::version_text(mrc_->api_version) + " (RDMA that sprays)";
   const PortWish wish_;
   const QueuePairSettings settings_;
+  const MrcProfiles profiles_;
   const bool relaxed_ordering_;
   const std::shared_ptr<const engine::Log> log_;
   std::map<std::string, std::shared_ptr<OpenDevice>> devices_;
+  std::map<std::string, std::shared_ptr<MrcDevice>> mrc_devices_;
   std::map<std::string, std::shared_ptr<RegistrationCache>> caches_by_device_;
   std::vector<tcp::DialledPort> ports_;
   // What watch() knows of a port's address.
@@ -134,7 +155,7 @@ Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
   if (!all) return all.status();
   auto chosen = select_ports(*all);
   if (!chosen) return chosen.status();
-  std::string without_interface;
+  std::string without_interface, without_mrc;
   for (const Port& port : *chosen) {
     if (ports_.size() == kMaxPlanes) break;
     const tcp::InterfaceAddress* interface = find_interface(port, wish_.address_family, host);
@@ -142,9 +163,15 @@ Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
       without_interface += (without_interface.empty() ? "" : ", ") + port_name(port);
       continue;
     }
+    if (Status opened = open_device(port.device); !opened) {
+      if (opened.code() != StatusCode::kUnreachable) return opened;
+      without_mrc += (without_mrc.empty() ? "" : ", ") + opened.message();
+      continue;
+    }
     if (Status added = add(port, *interface); !added) return added;
   }
   if (!ports_.empty()) return Status::ok();
+  if (!without_mrc.empty()) return Status(StatusCode::kUnreachable, without_mrc);
   return Status(
       StatusCode::kUnreachable,
       "paths over RDMA are dialled over the IP interface of their port, and none of these has one that is up "
@@ -152,13 +179,22 @@ Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
           without_interface);
 }
 
-Status VerbsTransport::add(const Port& port, const tcp::InterfaceAddress& interface) {
-  std::shared_ptr<OpenDevice>& device = devices_[port.device];
-  if (!device) {
-    auto opened = OpenDevice::open(verbs_, port.device);
-    if (!opened) return opened.status();
-    device = std::move(*opened);
+// kUnreachable: it does not speak MRC, and should.
+Status VerbsTransport::open_device(const std::string& name) {
+  if (devices_.contains(name)) return Status::ok();
+  auto opened = OpenDevice::open(verbs_, name, mrc_ == nullptr);
+  if (!opened) return opened.status();
+  if (mrc_ != nullptr) {
+    auto speaks = MrcDevice::open(*mrc_, *opened, profiles_);
+    if (!speaks) return speaks.status();
+    mrc_devices_[name] = std::move(*speaks);
   }
+  devices_[name] = std::move(*opened);
+  return Status::ok();
+}
+
+Status VerbsTransport::add(const Port& port, const tcp::InterfaceAddress& interface) {
+  const std::shared_ptr<OpenDevice>& device = devices_.at(port.device);
   ibv_port_attr attributes{};
   const auto number = static_cast<std::uint8_t>(port.number);
   if (int error = verbs_.query_port(device->context(), number, &attributes); error != 0) {
@@ -174,6 +210,7 @@ Status VerbsTransport::add(const Port& port, const tcp::InterfaceAddress& interf
   rail.number = number;
   rail.name = fmt::format("{}:{}", port.device, port.number);
   rail.settings = settings_;
+  if (mrc_ != nullptr) rail.mrc = mrc_devices_.at(port.device);
   rail.events = device->events(number);
   auto current = std::make_shared<CurrentGid>(device, port, wish_);
   rail.read_address = [this, port, current, context = device->context()]() -> Result<PortAddress> {
@@ -268,14 +305,21 @@ void VerbsTransport::heed_address(std::size_t port) {
 
 Result<std::unique_ptr<tcp::DialledTransport>> open_transport(const Config& config,
                                                               std::span<const tcp::InterfaceAddress> host,
-                                                              std::shared_ptr<const engine::Log> log) {
+                                                              std::shared_ptr<const engine::Log> log,
+                                                              QueueKind kind) {
   if (config.rdma.disabled)
     return Status(StatusCode::kUnreachable, "RDMA is switched off (WEFT_IB_DISABLE=1)");
   auto verbs = verbs_library();
   if (!verbs) return verbs.status();
   auto wish = port_wish(config);
   if (!wish) return wish.status();
-  auto transport = std::make_unique<VerbsTransport>(**verbs, std::move(*wish), config, std::move(log));
+  const mrc::Library* mrc = nullptr;
+  if (kind == QueueKind::kMrc) {
+    auto library = mrc::library();
+    if (!library) return library.status();
+    mrc = *library;
+  }
+  auto transport = std::make_unique<VerbsTransport>(**verbs, mrc, std::move(*wish), config, std::move(log));
   if (Status opened = transport->open(host); !opened) return opened;
   return std::unique_ptr<tcp::DialledTransport>(std::move(transport));
 }
