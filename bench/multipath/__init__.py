@@ -1,1 +1,1 @@
-"""The cases of bench/multipath_tcp, a subject a file."""
+"""The cases of bench/multipath_tcp and bench/multipath_verbs, a subject a file."""
