@@ -10,9 +10,9 @@ namespace {
 // Does not compile when a field is added or removed: add a test of where the new one acts, then its name
 // here.
 [[maybe_unused]] void every_field_has_a_test(const RdmaConfig& config) {
-  // relaxed_ordering: registrar_test.cc. disabled is for whoever chooses the transport.
+  // relaxed_ordering: registrar_test.cc. disabled and mrc are for whoever chooses the transport.
   const auto& [disabled, devices, gid_index, traffic_class, service_level, timeout, retry_count,
-               relaxed_ordering] = config;
+               relaxed_ordering, mrc, mrc_ev_profile, mrc_cc_profile] = config;
   (void)disabled;
 }
 
@@ -50,6 +50,16 @@ TEST(VerbsSettings, TheQueuePairs) {
   EXPECT_EQ(service_level, 9);
   EXPECT_EQ(timeout, 18);
   EXPECT_EQ(retry_count, 2);
+}
+
+TEST(VerbsSettings, TheProfilesOfMrc) {
+  EXPECT_EQ(mrc_profiles(Config()).ways, std::nullopt);
+  EXPECT_EQ(mrc_profiles(Config()).congestion, std::nullopt);
+  Config config;
+  config.rdma.mrc_ev_profile = 0;
+  config.rdma.mrc_cc_profile = 7;
+  EXPECT_EQ(mrc_profiles(config).ways, 0u);
+  EXPECT_EQ(mrc_profiles(config).congestion, 7u);
 }
 
 }  // namespace

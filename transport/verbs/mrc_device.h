@@ -4,19 +4,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "transport/verbs/mrc_library.h"
 #include "transport/verbs/open_device.h"
+#include "transport/verbs/settings.h"
 #include "weft/status.h"
 
 namespace weft::verbs {
-
-// As the network's controller has numbered them; none: the device's default.
-struct MrcProfiles {
-  std::optional<std::uint64_t> ways;
-  std::optional<std::uint64_t> congestion;
-};
 
 class MrcDevice {
  public:

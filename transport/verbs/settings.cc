@@ -16,4 +16,12 @@ QueuePairSettings queue_pair_settings(const Config& config) {
           static_cast<std::uint8_t>(config.rdma.timeout), static_cast<std::uint8_t>(config.rdma.retry_count)};
 }
 
+MrcProfiles mrc_profiles(const Config& config) {
+  const auto number = [](std::int64_t profile) -> std::optional<std::uint64_t> {
+    if (profile < 0) return std::nullopt;
+    return static_cast<std::uint64_t>(profile);
+  };
+  return {number(config.rdma.mrc_ev_profile), number(config.rdma.mrc_cc_profile)};
+}
+
 }  // namespace weft::verbs

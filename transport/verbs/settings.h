@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "transport/verbs/port_discovery.h"
 #include "weft/config.h"
@@ -19,5 +20,12 @@ struct QueuePairSettings {
   std::uint8_t retry_count = 3;
 };
 QueuePairSettings queue_pair_settings(const Config& config);
+
+// As the network's controller of MRC has numbered them; none: the device's default.
+struct MrcProfiles {
+  std::optional<std::uint64_t> ways;
+  std::optional<std::uint64_t> congestion;
+};
+MrcProfiles mrc_profiles(const Config& config);
 
 }  // namespace weft::verbs

@@ -87,14 +87,6 @@ class MemoryPromise final : public LastingMemory {
   std::vector<std::pair<std::weak_ptr<RegistrationCache>, RegistrationCache::PromiseId>> promises_;
 };
 
-MrcProfiles mrc_profiles(const Config& config) {
-  MrcProfiles profiles;
-  if (config.rdma.mrc_ev_profile >= 0) profiles.ways = static_cast<std::uint64_t>(config.rdma.mrc_ev_profile);
-  if (config.rdma.mrc_cc_profile >= 0)
-    profiles.congestion = static_cast<std::uint64_t>(config.rdma.mrc_cc_profile);
-  return profiles;
-}
-
 class VerbsTransport final : public tcp::DialledTransport {
  public:
   // `mrc`: null for RC.
