@@ -7,6 +7,7 @@
 
 #include "transport/fabric.h"
 #include "transport/tcp/address_codec.h"
+#include "transport/ucx/transport.h"
 #include "transport/verbs/transport.h"
 
 namespace weft {
@@ -49,6 +50,13 @@ Status Fabric::open_dialled() {
         !added)
       return added;
     drop_partial_mrc();
+  }
+  // Not in auto: opening UCX's library changes the process.
+  if (config_.transport == TransportChoice::kUcx) {
+    if (Status added = add_dialled(TransportChoice::kUcx, tcp::kByUcx,
+                                   ucx::open_transport(config_, host_addresses_, log_));
+        !added)
+      return added;
   }
   transport_ = describe_transports();
   if (log_->wants(LogLevel::kInfo)) (*log_)(LogLevel::kInfo, "transport: " + transport_);
@@ -166,6 +174,8 @@ LinkSettings Fabric::dialled_settings(const DialledCarrier& carrier, const tcp::
     if (carrier.interfaces[plan.ports[plane]].standby)
       settings.endpoint.standby_planes |= mask_of(static_cast<multipath::PlaneId>(plane));
   }
+  settings.endpoint.path_timeout =
+      std::max(settings.endpoint.path_timeout, carrier.transport->least_path_timeout());
   plan.path_planes = settings.endpoint.path_planes;
   plan.payload_checksum = settings.payload_checksum;
   return settings;

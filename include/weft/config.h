@@ -54,11 +54,12 @@ struct RdmaConfig {
   std::int64_t mrc_cc_profile = -1;
 };
 
-// What carries data. kAuto: RDMA (libibverbs) where both ends have a usable port, else TCP.
-enum class TransportChoice : unsigned char { kAuto, kTcp, kVerbs };
+// What carries data. kAuto: RDMA (libibverbs) where both ends have a usable port, else TCP. UCX is used where
+// it is asked for only: its library changes the process that opens it (docs/transport.md).
+enum class TransportChoice : unsigned char { kAuto, kTcp, kVerbs, kUcx };
 
 struct Config {
-  // WEFT_TRANSPORT: auto, tcp or verbs.
+  // WEFT_TRANSPORT: auto, tcp, verbs or ucx.
   TransportChoice transport = TransportChoice::kAuto;
   // Interfaces to use, with the syntax of NCCL_SOCKET_IFNAME: a comma list of prefixes, "=" in front for
   // exact names, "^" in front to exclude. Empty: every interface that is up, loopback and docker* only if

@@ -24,8 +24,9 @@ MAY_INCLUDE = (
     ("transport/engine/", ("transport/multipath/", "weft/")),
     ("transport/bootstrap/", ("weft/",)),
     ("transport/tcp/", ("transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
-    # Paths over verbs are dialled by TCP's handshake.
+    # Paths over verbs and UCX are dialled by TCP's handshake.
     ("transport/verbs/", ("transport/engine/", "transport/multipath/", "transport/process/", "transport/tcp/", "weft/")),
+    ("transport/ucx/", ("transport/engine/", "transport/multipath/", "transport/process/", "transport/tcp/", "weft/")),
     # context and fabric, where backends are made and handed to the engine.
     ("transport/", ("transport/", "weft/")),
     ("compression/", ("weft/",)),

@@ -98,7 +98,7 @@ bool is_file_pattern(const std::string& text) {
   return text.size() <= kMaxPathBytes && (text.empty() || text.back() != '/');
 }
 
-constexpr std::string_view kTransports[] = {"auto", "tcp", "verbs"};
+constexpr std::string_view kTransports[] = {"auto", "tcp", "verbs", "ucx"};
 
 bool read_transport(const std::string& text, TransportChoice* choice) {
   const auto found = std::find(std::begin(kTransports), std::end(kTransports), text);
@@ -129,9 +129,9 @@ std::string show_profile(std::int64_t value) {
 }
 
 const ConfigVariable kVariables[] = {
-    {"WEFT_TRANSPORT", "auto, tcp or verbs",
+    {"WEFT_TRANSPORT", "auto, tcp, verbs or ucx",
      [](const std::string& text, Config& c) { return read_transport(text, &c.transport); },
-     [](const Config& c) { return c.transport <= TransportChoice::kVerbs; },
+     [](const Config& c) { return c.transport <= TransportChoice::kUcx; },
      [](const Config& c) { return std::string(kTransports[static_cast<std::size_t>(c.transport)]); }},
     {"WEFT_IF", "comma list of interface name prefixes; = in front: exact names; ^ in front: all but these",
      [](const std::string& text, Config& c) { return read_text(text, &c.interfaces); },

@@ -91,6 +91,9 @@ class DialledTransport {
   virtual std::unique_ptr<LastingMemory> promise_memory(const void* /*data*/, std::size_t /*bytes*/) {
     return nullptr;
   }
+  // A silence shorter than this proves nothing about a path, whatever the user has set: zero where the
+  // backend can tell a path that is dead from a peer that is slow.
+  virtual multipath::Duration least_path_timeout() const { return {}; }
   // Reads what the devices report. About once a millisecond.
   virtual void watch() = 0;
 };
