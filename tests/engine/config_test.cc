@@ -164,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"WEFT_IB_PCI_RELAXED_ORDERING", "2", "0 or 1"}, Refusal{"WEFT_MRC", "1", "auto, on or off"},
         Refusal{"WEFT_MRC", "ON", "auto, on or off"}, Refusal{"WEFT_MRC_EV_PROFILE", "-1", "auto or 0"},
         Refusal{"WEFT_MRC_CC_PROFILE", "9223372036854775808", "auto or 0"},
-        Refusal{"WEFT_TRANSPORT", "rdma", "auto, tcp or verbs"},
+        Refusal{"WEFT_TRANSPORT", "rdma", "auto, tcp, verbs or ucx"},
         Refusal{"NCCL_SOCKET_IFNAME", "=a,=b", "comma list"},
         Refusal{"NCCL_SOCKET_FAMILY", "ipv4", "AF_INET or AF_INET6"}));
 

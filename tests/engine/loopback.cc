@@ -38,6 +38,14 @@ Config config() {
     config.paths_per_plane = 4 / static_cast<int>(planes);
     if (std::getenv("WEFT_TEST_MRC") != nullptr) config.rdma.mrc = MrcChoice::kOn;
   }
+  // WEFT_TEST_TRANSPORT=ucx: over UCX, by what UCX_NET_DEVICES names, a plane each.
+  if (const char* name = std::getenv("WEFT_TEST_TRANSPORT");
+      name != nullptr && name == std::string_view("ucx")) {
+    const char* text = std::getenv("UCX_NET_DEVICES");
+    const std::string_view devices = text == nullptr ? "" : text;
+    config.transport = TransportChoice::kUcx;
+    config.paths_per_plane = 4 / static_cast<int>(1 + std::count(devices.begin(), devices.end(), ','));
+  }
   return config;
 }
 

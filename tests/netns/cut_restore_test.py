@@ -200,13 +200,14 @@ class Events:
         return f"every plane cut for {seconds:.2f} s"
 
 
-def run(program: str, events_wanted: int, seed: int, blackout_s: float, planes: int, rate: str) -> int:
+def run(program: str, events_wanted: int, seed: int, blackout_s: float, planes: int, rate: str, transport: str) -> int:
     with Fabric(planes=planes, rate=rate) as fabric:
         # Long enough that the transfer outlives the events even if no event slowed it.
         seconds = events_wanted * (MEAN_PAUSE_S + 0.1) + 6
         iterations = round(fabric.rate * planes / 8 * seconds / MESSAGE_BYTES)
         arguments = ["sendrecv", "-b", str(MESSAGE_BYTES), "-e", str(MESSAGE_BYTES), "-n", str(iterations), "-w", "1"]
-        with WeftJob(fabric, program, arguments, {"WEFT_TIMEOUT_MS": str(PEER_TIMEOUT_MS)}) as job:
+        environment = {"WEFT_TIMEOUT_MS": str(PEER_TIMEOUT_MS), "WEFT_TRANSPORT": transport}
+        with WeftJob(fabric, program, arguments, environment) as job:
             account = Account(fabric, job)
             events = Events(fabric, account, seed, blackout_s)
             _wait_until_moving(job)
@@ -251,6 +252,7 @@ def main() -> int:
                         help="from 2 on, the transfer may rightly fail")
     parser.add_argument("--planes", type=int, default=4)
     parser.add_argument("--rate", default="400mbit")
+    parser.add_argument("--transport", default="tcp", help="WEFT_TRANSPORT: tcp, or ucx by way of its tcp")
     arguments = parser.parse_args()
     # A start inside a user namespace happens with the same arguments and environment.
     require_privilege()
@@ -259,7 +261,8 @@ def main() -> int:
         parser.error("say with --weft where the weft program is")
     print(f"seed {arguments.seed}")
     try:
-        return run(program, arguments.events, arguments.seed, arguments.longest_blackout, arguments.planes, arguments.rate)
+        return run(program, arguments.events, arguments.seed, arguments.longest_blackout, arguments.planes, arguments.rate,
+                   arguments.transport)
     except (FabricError, Unrecorded) as error:
         print(f"FAILED: {error}")
         return 1

@@ -2,7 +2,7 @@
 """Planes are cut, made to lose packets, shut and given other addresses under a verified transfer between two machines. What
 must hold: no wrong byte, no error, no hang; the paths that were hit fail and come back, and the counters say so.
 
-    path_failure_test.py --weft build/dev/bin/weft [--planes 4] [--steps silent,link,...]
+    path_failure_test.py --weft build/dev/bin/weft [--planes 4] [--steps silent,link,...] [--on tests/ucx/on_own_devices]
 
 Every run of the transfer is checked, and its buffers are written anew before the next: what landed in one after its time
 would be a wrong byte of the next.
@@ -35,14 +35,14 @@ class JobIsOver(Exception):
 class Job:
     """A rank in each machine that sends to the other until it has done its runs."""
 
-    def __init__(self, cluster: Cluster, weft: str, folder: Path, runs: int):
+    def __init__(self, cluster: Cluster, weft: str, on: str, folder: Path, runs: int):
         self._cluster, self._folder = cluster, folder
         self._output = bytearray()
         for rank in RANKS:
             self._counters_file(rank).unlink(missing_ok=True)
         self._ranks = cluster.run_everywhere(
-            [str(ROOT / "tests/verbs/on_own_devices"), weft, "perf", "sendrecv", "-b", "4M", "-e", "4M", "-w", "0", "-n", "1",
-             "-c", str(runs)], environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json"})
+            [on, weft, "perf", "sendrecv", "-b", "4M", "-e", "4M", "-w", "0", "-n", "1", "-c", str(runs)],
+            environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json"})
 
     def _counters_file(self, rank: int) -> Path:
         return self._folder / f"rdma-vm-{rank}.json"
@@ -182,6 +182,7 @@ STEPS = ("silent", "link", "to", "down", "both_ends", "loss", "address")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weft", required=True)
+    parser.add_argument("--on", default=str(ROOT / "tests/verbs/on_own_devices"), help="what chooses transport and devices")
     parser.add_argument("--planes", type=int, default=4)
     parser.add_argument("--runs", type=int, default=100, help="of the first job; if it ends too soon, the next has twice as many")
     parser.add_argument("--steps", default=",".join(STEPS))
@@ -209,7 +210,7 @@ def run(cluster: Cluster, arguments: argparse.Namespace, folder: Path) -> None:
     steps = Steps(cluster, arguments.planes)
     runs, waiting = arguments.runs, arguments.steps.split(",")
     while waiting:
-        job = Job(cluster, os.path.abspath(arguments.weft), folder, runs)
+        job = Job(cluster, os.path.abspath(arguments.weft), os.path.abspath(arguments.on), folder, runs)
         try:
             job.wait_until(lambda: all(job.total(rank, "bytes_received") > 0 for rank in RANKS), "the first bytes came")
             while waiting:

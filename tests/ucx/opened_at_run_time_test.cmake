@@ -1,0 +1,18 @@
+# Nothing of ours needs UCX to start: no program names it, and no object calls a function of it directly, not even
+# through an inline function of its headers.
+execute_process(COMMAND "${NM}" --undefined-only "${ARCHIVE}" OUTPUT_VARIABLE undefined COMMAND_ERROR_IS_FATAL ANY)
+if(NOT undefined MATCHES "dlsym")
+  message(FATAL_ERROR "${ARCHIVE} does not open libucp at all? ${undefined}")
+endif()
+if(undefined MATCHES "[ _](uc[pst]_[a-z_0-9]+)")
+  message(FATAL_ERROR "${ARCHIVE} calls ${CMAKE_MATCH_1} directly; take it from UcxLibrary")
+endif()
+foreach(program IN LISTS PROGRAMS)
+  execute_process(COMMAND "${READELF}" --dynamic "${program}" OUTPUT_VARIABLE dynamic COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT dynamic MATCHES "libc\\.so")
+    message(FATAL_ERROR "${program}: nothing is needed? ${dynamic}")
+  endif()
+  if(dynamic MATCHES "libuc[pst]")
+    message(FATAL_ERROR "${program} needs UCX to start")
+  endif()
+endforeach()
