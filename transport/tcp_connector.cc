@@ -124,6 +124,12 @@ Result<std::unique_ptr<Connector>> connect_by_tcp(const std::shared_ptr<Fabric>&
   std::vector<tcp::Endpoint> remote;
   for (const tcp::Endpoint& endpoint : listener.endpoints)
     if ((endpoint.carriers & tcp::kByTcp) != 0) remote.push_back(endpoint);
+  if (remote.empty()) {
+    return Status(
+        StatusCode::kUnreachable,
+        "the listener takes no connections by TCP (WEFT_TRANSPORT there names another transport), and this "
+        "side has nothing else that reaches it; run both sides with the same WEFT_TRANSPORT");
+  }
   std::vector<tcp::PathRoute> planes;
   for (PairedRoute& paired : pair_routes(*fabric, fabric->interfaces(), remote))
     planes.push_back(std::move(paired.route));

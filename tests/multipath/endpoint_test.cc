@@ -45,6 +45,26 @@ TEST(Endpoint, SmallAndLargeAndEmptyMessages) {
   EXPECT_EQ(pair.end(1).protocol_error, nullptr);
 }
 
+TEST(Endpoint, ChunksAreNoLargerThanThePeerWants) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.a().limit_chunk_bytes(600);  // at most: no power of two
+  pair.connect_all();
+  std::size_t largest = 0;
+  pair.filter = [&](int, const Transmission& frame) {
+    largest = std::max<std::size_t>(largest, frame.header.length);
+    return true;
+  };
+  auto sent = pattern(10000, 1);
+  std::vector<std::byte> got(10000);
+  RequestId receive = pair.b().post_receive(got.data(), got.size(), 7);
+  pair.a().post_send(pair.now(), sent.data(), sent.size(), 7);
+  pair.settle();
+  pair.advance(5ms);
+  EXPECT_TRUE(pair.b().take_completion(receive).done);
+  EXPECT_EQ(got, sent);
+  EXPECT_EQ(largest, 512u);
+}
+
 // An answer and the receive for the next request are one frame; if it is lost, neither is.
 TEST(Endpoint, AClearToSendTravelsWithASmallMessage) {
   EndpointPair pair(EndpointPair::small_config(2));

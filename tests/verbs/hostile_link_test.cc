@@ -6,9 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <string>
-#include <thread>
 
 #include "tests/verbs/link_under_attack.h"
 
@@ -263,22 +261,38 @@ TEST(HostileLink, ACountThatWasNeverPostedCostsThePath) {
   EXPECT_TRUE(victim.serves(1));
 }
 
-TEST(HostileLink, ADeviceThatFailsTakesItsPlaneAlong) {
-  for (const bool at_polling : {true, false}) {
+TEST(HostileLink, AQueueThatFailsTakesItsPlaneAlongUntilThereIsAnother) {
+  enum class How { kPolling, kReceives, kEvent };
+  for (const How how : {How::kPolling, How::kReceives, How::kEvent}) {
     Victim victim;
-    (at_polling ? victim.device.refuses.poll : victim.device.refuses.receives) = true;
-    if (!at_polling) {
+    if (how == How::kPolling) victim.device.refuses.poll = true;
+    if (how == How::kReceives) {
       // Of one plane only: the other has nothing to post.
+      victim.device.refuses.receives = true;
       FrameHeader feedback;
       feedback.type = FrameType::kFeedback;
       victim.device.receive(victim.queue(0), message(feedback));
     }
+    if (how == How::kEvent) victim.device.report_failure(0);
     victim.turn();
-    victim.device.refuses = {};
+    victim.wait_for_ticks();
     EXPECT_FALSE(victim.serves(0));
     EXPECT_FALSE(victim.serves(1));
-    EXPECT_EQ(victim.serves(2), !at_polling);
+    EXPECT_EQ(victim.serves(2), how != How::kPolling);
     EXPECT_THAT(victim.said, HasSubstr("device"));
+    victim.device.refuses = {};
+    std::uint32_t incarnation = 1;
+    for (int tries = 0; tries < 2000 && !(victim.serves(0) && victim.serves(1)); ++tries) {
+      victim.wait_for_ticks();
+      ++incarnation;
+      for (const std::size_t path : {0u, 1u})
+        if (!victim.serves(path)) victim.connect(path, incarnation);
+    }
+    ASSERT_TRUE(victim.serves(0) && victim.serves(1)) << victim.said;
+    Guarded buffer(100);
+    const RequestId receive = victim.link().post_receive(buffer.data(), buffer.size, 0);
+    victim.send(0, message(victim.data(0), std::vector<std::byte>(16)));
+    EXPECT_TRUE(victim.link().test(receive).done);
   }
 }
 
@@ -316,10 +330,7 @@ TEST(HostileLink, DialsByThousandsLeaveNothingBehind) {
     victim.dial(incarnation % kPaths, incarnation);
     if (incarnation % 50 == 0) victim.link().housekeep();
   }
-  for (int i = 0; i < 100; ++i) {
-    victim.link().housekeep();
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  for (int i = 0; i < 25; ++i) victim.wait_for_ticks();
   EXPECT_LE(victim.device.queue_pairs(), before + kPaths) << "one in service and one awaited a path";
 }
 

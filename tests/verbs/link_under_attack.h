@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/verbs/scripted_device.h"
@@ -112,6 +114,13 @@ class Victim {
     header.path_acknowledged = acknowledged_[path];
     header.credit_seen = credits_;
     return header;
+  }
+  // A few turns of housekeeping.
+  void wait_for_ticks() {
+    for (int i = 0; i < 4; ++i) {
+      link_->housekeep();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   // A data frame that is in order, so that what else is wrong with it is found.
   FrameHeader data(std::size_t path, std::uint16_t slot = 0, std::uint32_t bytes = 16) {

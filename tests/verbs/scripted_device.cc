@@ -95,8 +95,9 @@ void ScriptedDevice::install_functions() {
     limits->max_srq_wr = 1 << 14;
     return 0;
   };
-  verbs_.create_cq = [](ibv_context* context, int, void*, ibv_comp_channel*, int) {
+  verbs_.create_cq = [](ibv_context* context, int, void* owner, ibv_comp_channel*, int) {
     auto* made = new Completions;
+    made->handle.cq_context = owner;
     made->handle.context = context;
     of(context).completion_queues_.push_back(made);
     return &made->handle;
@@ -253,6 +254,10 @@ void ScriptedDevice::complete_sends(std::uint32_t number, ibv_wc_status status) 
     push(*queue->completions, completion);
   }
   queue->outstanding.clear();
+}
+
+void ScriptedDevice::report_failure(std::size_t completion_queue) {
+  Rail::note_failure(completion_queues_[completion_queue]->handle);
 }
 
 void ScriptedDevice::complete(std::size_t completion_queue, const ibv_wc& completion) {

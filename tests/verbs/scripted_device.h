@@ -57,6 +57,8 @@ class ScriptedDevice {
   void receive_immediate(std::uint32_t queue_pair, std::uint32_t immediate, std::uint32_t bytes);
   void complete_sends(std::uint32_t queue_pair, ibv_wc_status status = IBV_WC_SUCCESS);
   void complete(std::size_t completion_queue, const ibv_wc& completion);
+  // As IBV_EVENT_CQ_ERR says.
+  void report_failure(std::size_t completion_queue);
 
   // What was posted and is not complete.
   const std::deque<Sent>& sends(std::uint32_t queue_pair) const;

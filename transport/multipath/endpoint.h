@@ -14,7 +14,9 @@
 // Threads: none of its own; one caller at a time. Nothing allocates after construction.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -132,6 +134,10 @@ class Endpoint {
   void request_probe(PathId path) {
     paths_[index(path)].probe_due = true;
     control_mask_ |= std::uint64_t{1} << index(path);
+  }
+  // The peer wants no larger chunks.
+  void limit_chunk_bytes(std::size_t bytes) {
+    config_.chunk_bytes = std::min(config_.chunk_bytes, std::bit_floor(bytes));
   }
   // Administration (MRC's DENIED). The last usable path cannot be denied: false.
   bool set_denied(PathId path, bool denied);

@@ -126,7 +126,10 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
   tcp::DialState state = slot.dial->step(now);
   if (state == tcp::DialState::kPending) return;
   std::unique_ptr<WorkerDial> dial = std::move(slot.dial);
-  if (state == tcp::DialState::kConnected) return greet(path, std::move(dial), now);
+  if (state == tcp::DialState::kConnected) {
+    endpoint.limit_chunk_bytes(dial->welcome().parameters.chunk_limit_bytes);
+    return greet(path, std::move(dial), now);
+  }
   slot.attempted = true;
   ++slot.failed_dials;
   dial_error_ = dial->error();

@@ -130,7 +130,10 @@ void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
   give_up_unfenced(endpoint);
   bury_remains();
   memory_.sweep(nic_is_done());
-  for (std::size_t plane = 0; plane < rails_.size(); ++plane) heed_events(plane, endpoint, now);
+  for (std::size_t plane = 0; plane < rails_.size(); ++plane) {
+    heed_events(plane, endpoint, now);
+    if (rails_[plane]->has_failed()) replace_rail(plane, endpoint, now);
+  }
   for (std::size_t i = 0; i < paths_.size(); ++i) {
     PathId path = static_cast<PathId>(i);
     PathSlot& slot = paths_[i];
@@ -144,6 +147,35 @@ void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
       ask_nic(path, endpoint, now);
     }
   }
+}
+
+// A completion queue or a shared receive queue that has failed stays so. Its queue pairs hold the old rail
+// until they are buried.
+void LinkBackend::replace_rail(std::size_t plane, multipath::Endpoint& endpoint, TimePoint now) {
+  std::size_t paths = 0;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if (plane_of(static_cast<PathId>(i)) != plane) continue;
+    ++paths;
+    lose(static_cast<PathId>(i), LossReason::kDeviceFailed, endpoint, now);
+    if (paths_[i].awaited) discard(std::move(std::exchange(paths_[i].awaited, nullptr)->queue));
+    if (paths_[i].dial) {
+      paths_[i].dial.reset();
+      paths_[i].attempted = true;
+      endpoint.reconnect_failed(static_cast<PathId>(i), now);
+    }
+  }
+  if (now < replace_rails_at_) return;
+  auto fresh = Rail::create(rails_[plane]->port(), paths);
+  if (!fresh) {
+    replace_rails_at_ = now + kShortestRedial;
+    if (log_->wants(LogLevel::kDebug)) {
+      (*log_)(LogLevel::kDebug,
+              fmt::format("plane {} stays out of use: {}", plane, fresh.status().message()));
+    }
+    return;
+  }
+  std::lock_guard lock(rails_mutex_);
+  rails_[plane] = std::move(*fresh);
 }
 
 void LinkBackend::heed_events(std::size_t plane, multipath::Endpoint& endpoint, TimePoint now) {
@@ -197,6 +229,7 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
     plan_.dialing.attempt_timeout =
         std::clamp<multipath::Duration>(8 * (now - slot.dial_began), kShortestRedial, kLongestRedial);
     plan_.payload_checksum = dial->welcome().parameters.payload_checksum;
+    endpoint.limit_chunk_bytes(dial->welcome().parameters.chunk_limit_bytes);
     install(path, dial->incarnation(), dial->take_queue(), dial->peer(), endpoint, now);
     // The first frame, which tells the peer that this end serves too.
     if (slot.queue) endpoint.request_probe(path);
@@ -229,8 +262,12 @@ Result<std::unique_ptr<tcp::PreparedPath>> LinkBackend::prepare(const tcp::Hello
   prepared->incarnation = static_cast<Incarnation>(hello.incarnation);
   prepared->peer = *offer;
   prepared->peer_may_write = peer_may_write_.load();
-  auto queue = QueuePair::create(rails_[plane_of(prepared->path)], new_token(prepared->path),
-                                 prepared->peer_may_write);
+  std::shared_ptr<Rail> rail;
+  {
+    std::lock_guard lock(rails_mutex_);
+    rail = rails_[plane_of(prepared->path)];
+  }
+  auto queue = QueuePair::create(std::move(rail), new_token(prepared->path), prepared->peer_may_write);
   if (!queue) return queue.status();
   prepared->queue = std::move(*queue);
   Status connected = prepared->queue->connect(
@@ -248,6 +285,7 @@ void LinkBackend::await(std::unique_ptr<tcp::PreparedPath> prepared, multipath::
   if (slot.awaited) discard(std::move(slot.awaited->queue));
   slot.awaited = nullptr;
   bool stale = !endpoint.may_connect(fresh->path, fresh->incarnation);
+  stale |= &fresh->queue->rail() != rails_[plane_of(fresh->path)].get();
   if (stale || (fresh->peer_may_write && !peer_may_write_.load())) return discard(std::move(fresh->queue));
   slot.awaited = std::move(fresh);
   slot.awaited_until = now + kAwaited;

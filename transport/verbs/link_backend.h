@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -149,6 +150,7 @@ class LinkBackend final : public tcp::DialledBackend {
   void drop_dead_awaited(multipath::PathId path, multipath::Endpoint& endpoint);
 
   // Once a tick.
+  void replace_rail(std::size_t plane, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void heed_events(std::size_t plane, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void ask_nic(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
@@ -156,6 +158,9 @@ class LinkBackend final : public tcp::DialledBackend {
 
   tcp::DialledPlan plan_;
   std::vector<std::shared_ptr<Rail>> rails_;
+  // A rail is replaced under both it and the link's lock, so that prepare() needs but it.
+  std::mutex rails_mutex_;
+  multipath::TimePoint replace_rails_at_{};
   std::vector<EventMarks> events_;
   HeldMemory memory_;
   std::shared_ptr<const engine::Log> log_;

@@ -64,6 +64,12 @@ void OpenDevice::finish(ibv_async_event& event) {
     case IBV_EVENT_PATH_MIG_ERR:
       if (owns_queues_) QueuePair::note_failure(*event.element.qp);
       break;
+    case IBV_EVENT_CQ_ERR:
+      if (owns_queues_) Rail::note_failure(*event.element.cq);
+      break;
+    case IBV_EVENT_SRQ_ERR:
+      if (owns_queues_) Rail::note_failure(*event.element.srq);
+      break;
     default:
       break;
   }

@@ -55,9 +55,10 @@ Status Rail::open(std::size_t paths) {
   depth_ = std::min(depth_, static_cast<std::size_t>(std::max(1, limits.max_srq_wr)));
   // Twice the send queues: those of paths that were replaced may still be draining.
   const std::size_t entries = std::min(depth_ + 2 * paths * QueuePair::kDepth, most_entries);
-  completions_ = port_.verbs->create_cq(port_.context, static_cast<int>(entries), nullptr, nullptr, 0);
+  completions_ = port_.verbs->create_cq(port_.context, static_cast<int>(entries), this, nullptr, 0);
   if (completions_ == nullptr) return failed("ibv_create_cq");
   ibv_srq_init_attr wanted{};
+  wanted.srq_context = this;
   wanted.attr.max_wr = static_cast<std::uint32_t>(depth_);
   wanted.attr.max_sge = 1;
   receives_ = port_.verbs->create_srq(port_.protection_domain, &wanted);
@@ -111,11 +112,19 @@ bool Rail::post_receives() {
     ibv_recv_wr* bad = nullptr;
     if (int error = ibv_post_srq_recv(receives_, recycled_.data(), &bad); error != 0) {
       errno = error;
-      refused_ = true;
+      failed_.store(true, std::memory_order_relaxed);
     }
     recycled_count_ = 0;
   }
-  return !refused_;
+  return !has_failed();
+}
+
+void Rail::note_failure(const ibv_cq& queue) {
+  static_cast<Rail*>(queue.cq_context)->failed_.store(true, std::memory_order_relaxed);
+}
+
+void Rail::note_failure(const ibv_srq& queue) {
+  static_cast<Rail*>(queue.srq_context)->failed_.store(true, std::memory_order_relaxed);
 }
 
 }  // namespace weft::verbs

@@ -72,10 +72,21 @@ class Rail {
   ibv_srq* receives() const { return receives_; }
   mrc::Completions* mrc_completions() const { return mrc_completions_; }
 
+  // A queue of it has failed, or was refused: nothing comes by this rail any more, and its owner makes
+  // another.
+  bool has_failed() const { return failed_.load(std::memory_order_relaxed); }
+  // For the reader of the device's events, between ibv_get_async_event() and its acknowledgement: until that
+  // the queue in the event cannot be destroyed.
+  static void note_failure(const ibv_cq& queue);
+  static void note_failure(const ibv_srq& queue);
+
   // How many completions it took; -1 where the device gives no more. No system call.
   int poll(std::span<ibv_wc> out) {
     const int most = static_cast<int>(out.size());
-    return completions_ != nullptr ? ibv_poll_cq(completions_, most, out.data()) : poll_mrc(out.data(), most);
+    const int count =
+        completions_ != nullptr ? ibv_poll_cq(completions_, most, out.data()) : poll_mrc(out.data(), most);
+    if (count < 0) failed_.store(true, std::memory_order_relaxed);
+    return count;
   }
   // The bytes of a message that was received; valid until it is recycled.
   std::span<const std::byte> message(const ibv_wc& completion) const {
@@ -108,7 +119,7 @@ class Rail {
   std::array<ibv_sge, kBatch> recycled_places_{};
   std::size_t recycled_count_ = 0;
   const process::Birthplace birthplace_;
-  bool refused_ = false;
+  std::atomic<bool> failed_{false};
 };
 
 // What a completion of a send says of itself in its wr_id; receives have the number of their buffer there.

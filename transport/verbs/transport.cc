@@ -116,6 +116,7 @@ class VerbsTransport final : public tcp::DialledTransport {
   void heed_address(std::size_t port);
   Status add(const Port& port, const tcp::InterfaceAddress& interface);
   Status open_device(const std::string& name);
+  void say_what_is_left_out(std::span<const Port> all, const std::string& without_interface) const;
   std::shared_ptr<RegistrationCache> cache_of(const std::shared_ptr<OpenDevice>& device);
 
   const VerbsLibrary& verbs_;
@@ -162,13 +163,30 @@ Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
     }
     if (Status added = add(port, *interface); !added) return added;
   }
-  if (!ports_.empty()) return Status::ok();
+  if (!ports_.empty()) {
+    if (log_->wants(LogLevel::kInfo)) say_what_is_left_out(*all, without_interface);
+    return Status::ok();
+  }
   if (!without_mrc.empty()) return Status(StatusCode::kUnreachable, without_mrc);
   return Status(
       StatusCode::kUnreachable,
       "paths over RDMA are dialled over the IP interface of their port, and none of these has one that is up "
       "with an address: " +
           without_interface);
+}
+
+void VerbsTransport::say_what_is_left_out(std::span<const Port> all,
+                                          const std::string& without_interface) const {
+  std::string words;
+  for (const Port& port : all)
+    if (!port.usable)
+      words += fmt::format("{}{}: {}", words.empty() ? "" : "; ", port_name(port), port.why_not);
+  if (!without_interface.empty())
+    words +=
+        fmt::format("{}{}: no IP interface with an address", words.empty() ? "" : "; ", without_interface);
+  if (ports_.size() == kMaxPlanes)
+    words += fmt::format("{}at most {} are used", words.empty() ? "" : "; ", kMaxPlanes);
+  if (!words.empty()) (*log_)(LogLevel::kInfo, fmt::format("{} does not use {}", name_, words));
 }
 
 // kUnreachable: it does not speak MRC, and should.
