@@ -61,7 +61,7 @@ class FallingBackConnector final : public Connector {
         LogLevel::kWarn,
         fmt::format("this connection goes over TCP, not {}: {} (WEFT_TRANSPORT=tcp saves the wait)", name_,
                     connection.status().message()));
-    auto second = connect_by_tcp(fabric_, listener_);
+    auto second = connect_by_tcp(fabric_, listener_, connection.status().message());
     if (!second) return second.status();
     connector_ = std::move(*second);
     return std::unique_ptr<Connection>();
@@ -81,6 +81,7 @@ Result<std::unique_ptr<Connector>> connect_by_best(const std::shared_ptr<Fabric>
   const TransportChoice wanted = fabric->config().transport;
   const std::chrono::milliseconds limit = fabric->config().connect_timeout;
   Status not_as_wanted;
+  std::string why_not_dialled;
   for (const DialledCarrier& carrier : fabric->dialled()) {
     const bool named = wanted == carrier.choice;
     auto connector =
@@ -91,13 +92,17 @@ Result<std::unique_ptr<Connector>> connect_by_best(const std::shared_ptr<Fabric>
       return std::unique_ptr<Connector>(std::make_unique<FallingBackConnector>(
           fabric, std::move(*connector), carrier.transport->name(), listener));
     }
+    if (carrier.transport) {
+      why_not_dialled += (why_not_dialled.empty() ? "not " : "; not ") +
+                         std::string(carrier.transport->name()) + ": " + connector.status().message();
+    }
     if (carrier.transport && fabric->log()->wants(LogLevel::kInfo)) {
       (*fabric->log())(LogLevel::kInfo, fmt::format("not {} for this connection: {}",
                                                     carrier.transport->name(), connector.status().message()));
     }
   }
   if (!not_as_wanted) return not_as_wanted;
-  return connect_by_tcp(fabric, listener);
+  return connect_by_tcp(fabric, listener, why_not_dialled);
 }
 
 class FabricContext final : public Context {
@@ -110,6 +115,11 @@ class FabricContext final : public Context {
   const std::string& transport() const override { return fabric_->transport(); }
   std::unique_ptr<LastingMemory> promise_memory(const void* data, std::size_t bytes) override {
     return fabric_->promise_memory(data, bytes);
+  }
+  const DeviceMemorySupport& device_memory() const override { return fabric_->device_memory(); }
+  Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void* data, std::size_t bytes,
+                                                               int dmabuf, std::uint64_t offset) override {
+    return fabric_->promise_device_memory(data, bytes, dmabuf, offset);
   }
   std::string statistics_json() const override { return fabric_->statistics_json(); }
 

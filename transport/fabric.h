@@ -70,6 +70,8 @@ struct FabricLink {
   tcp::LinkBackend* const tcp = nullptr;
   tcp::DialledBackend* const dialled = nullptr;
   const std::size_t paths;
+  // Where another transport was there too: why this link does not take it, as far as this end knows.
+  std::string why_not_dialled;
   engine::Link link;
 };
 
@@ -112,6 +114,9 @@ class Fabric final : public tcp::AcceptVisitor {
   void step_acceptor();
 
   std::unique_ptr<LastingMemory> promise_memory(const void* data, std::size_t bytes);
+  const DeviceMemorySupport& device_memory() const { return device_memory_; }
+  Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void* data, std::size_t bytes,
+                                                               int dmabuf, std::uint64_t offset);
 
   // Links.
   // `connects`: this end dials; the other is found by who knocks. kResourceExhausted: no descriptor is free.
@@ -148,6 +153,7 @@ class Fabric final : public tcp::AcceptVisitor {
   Status open_dialled();
   Status add_mrc();
   void drop_partial_mrc();
+  Status find_device_memory();
   Status add_dialled(TransportChoice choice, std::uint8_t bit, Opened opened);
   std::string describe_transports() const;
   void mark_endpoints();
@@ -172,6 +178,7 @@ class Fabric final : public tcp::AcceptVisitor {
   const std::shared_ptr<const engine::Log> log_;
   std::vector<DialledCarrier> dialled_;  // constant after open(), for links refer to it; outlives them
   std::string transport_;
+  DeviceMemorySupport device_memory_;
   std::vector<tcp::Endpoint> endpoints_;  // those for which an Address has room first
   std::shared_ptr<const tcp::HandshakeSecret> secret_;
   std::vector<tcp::InterfaceAddress> host_addresses_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "transport/fabric.h"
@@ -15,11 +16,20 @@ class FabricConnection final : public Connection {
       : fabric_(std::move(fabric)), link_(std::move(link)) {}
   ~FabricConnection() override { fabric_->retire(link_); }
 
-  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) override {
-    return link_->link.post_send(data, bytes, tag);
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind memory) override {
+    return link_->link.post_send(data, bytes, tag, memory);
   }
-  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
-    return link_->link.post_receive(data, capacity, tag);
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind memory) override {
+    return link_->link.post_receive(data, capacity, tag, memory);
+  }
+  RequestId post_flush(const void* data) override { return link_->link.post_flush(data); }
+  Status carries(MemoryKind memory) const override {
+    if (memory == MemoryKind::kHost) return Status::ok();
+    Status takes = link_->link.takes_device_memory();
+    if (takes || link_->carrier != nullptr) return takes;
+    const std::string& why = link_->why_not_dialled;
+    return Status(takes.code(), takes.message() + " (" +
+                                    (why.empty() ? "this process has " + fabric_->transport() : why) + ")");
   }
   bool has_receive_room(std::size_t count) const override { return link_->link.has_receive_room(count); }
   Completion test(RequestId request) override { return link_->link.test(request); }

@@ -58,6 +58,7 @@ Status Fabric::open_dialled() {
         !added)
       return added;
   }
+  if (Status found = find_device_memory(); !found) return found;
   transport_ = describe_transports();
   if (log_->wants(LogLevel::kInfo)) (*log_)(LogLevel::kInfo, "transport: " + transport_);
   return Status::ok();
@@ -126,6 +127,54 @@ std::string Fabric::describe_transports() const {
                        else_by.empty() ? "" : "; " + else_by + " to peers without it");
   }
   return fmt::format("TCP ({})", why_not);
+}
+
+// What all ports can: a message goes over whichever has room.
+Status Fabric::find_device_memory() {
+  DeviceMemorySupport& found = device_memory_;
+  const bool is_off = config_.rdma.gpu_direct == GpuDirectChoice::kOff;
+  if (is_off) {
+    found.why_not = "it is switched off (WEFT_GPU_DIRECT=off)";
+  } else if (config_.payload_checksum) {
+    found.why_not = "WEFT_CHECKSUM=1 has the CPU read all payloads";
+  } else {
+    bool first = true;
+    for (const DialledCarrier& carrier : dialled_) {
+      if (!carrier.transport) continue;
+      const DeviceMemorySupport one = carrier.transport->device_memory();
+      found.peer_memory = (first || found.peer_memory) && one.peer_memory;
+      found.dmabuf = (first || found.dmabuf) && one.dmabuf;
+      if (found.why_not.empty()) found.why_not = one.why_not;
+      first = false;
+    }
+    if (first) found.why_not = "no RDMA port is in use: " + describe_transports();
+    if (found.any()) found.why_not.clear();
+  }
+  if (config_.rdma.gpu_direct != GpuDirectChoice::kOn || found.any()) return Status::ok();
+  return Status(
+      StatusCode::kUnreachable,
+      fmt::format("WEFT_GPU_DIRECT=on, but NICs cannot be given memory of GPUs here: {}", found.why_not));
+}
+
+// With every transport, since any connection may be its; or with none.
+Result<std::unique_ptr<LastingMemory>> Fabric::promise_device_memory(const void* data, std::size_t bytes,
+                                                                     int dmabuf, std::uint64_t offset) {
+  const bool is_dmabuf = dmabuf >= 0;
+  if (is_dmabuf ? !device_memory_.dmabuf : !device_memory_.peer_memory) {
+    std::string why = device_memory_.why_not;
+    if (device_memory_.any())
+      why = is_dmabuf ? "not as a dmabuf, for not all RDMA ports take those; by its address they do"
+                      : "not by its address (is nvidia_peermem loaded?); as a dmabuf it can";
+    return Status(StatusCode::kInvalidArgument, "memory of a GPU cannot be registered for RDMA: " + why);
+  }
+  auto promises = std::make_unique<PromiseToAll>();
+  for (const DialledCarrier& carrier : dialled_) {
+    if (!carrier.transport || bytes == 0) continue;
+    auto promise = carrier.transport->promise_device_memory(data, bytes, dmabuf, offset);
+    if (!promise) return promise.status();
+    promises->add(std::move(*promise));
+  }
+  return std::unique_ptr<LastingMemory>(std::move(promises));
 }
 
 std::unique_ptr<LastingMemory> Fabric::promise_memory(const void* data, std::size_t bytes) {

@@ -23,8 +23,12 @@ constexpr auto kLongestRedial = std::chrono::seconds(5);
 class TcpConnector final : public Connector {
  public:
   // `planes`: one route each.
-  TcpConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes)
-      : fabric_(std::move(fabric)), planes_(std::move(planes)), began_(engine::steady_now()) {
+  TcpConnector(std::shared_ptr<Fabric> fabric, std::uint64_t listener, std::vector<tcp::PathRoute> planes,
+               std::string why_not_dialled)
+      : fabric_(std::move(fabric)),
+        planes_(std::move(planes)),
+        why_not_dialled_(std::move(why_not_dialled)),
+        began_(engine::steady_now()) {
     const PathPlan plan = plan_paths(fabric_->config(), planes_.size(), stay_within_host(*fabric_, planes_));
     planes_.resize(plan.planes);
     for (const tcp::PathRoute& plane : planes_) routes_.insert(routes_.end(), plan.per_plane, plane);
@@ -96,6 +100,7 @@ class TcpConnector final : public Connector {
                                    routes_, dialing_, dial.welcome().parameters);
     if (!made) return made.status();
     link_ = std::move(*made);
+    link_->why_not_dialled = std::move(why_not_dialled_);
     first_path_at_ = now;
     link_->link.with_endpoint([&](multipath::Endpoint& endpoint, engine::Backend&, multipath::TimePoint at) {
       return link_->tcp->adopt(path_, incarnation_, dial.take_socket(),
@@ -107,6 +112,7 @@ class TcpConnector final : public Connector {
   std::shared_ptr<Fabric> fabric_;
   std::vector<tcp::PathRoute> planes_;  // one route a plane
   std::vector<tcp::PathRoute> routes_;  // one a path
+  std::string why_not_dialled_;
   tcp::DialSettings dialing_;
   multipath::TimePoint began_, dial_began_, next_attempt_{}, first_path_at_{};
   std::size_t attempt_ = 0;
@@ -120,7 +126,8 @@ class TcpConnector final : public Connector {
 }  // namespace
 
 Result<std::unique_ptr<Connector>> connect_by_tcp(const std::shared_ptr<Fabric>& fabric,
-                                                  const tcp::ListenerAddress& listener) {
+                                                  const tcp::ListenerAddress& listener,
+                                                  std::string why_not_dialled) {
   std::vector<tcp::Endpoint> remote;
   for (const tcp::Endpoint& endpoint : listener.endpoints)
     if ((endpoint.carriers & tcp::kByTcp) != 0) remote.push_back(endpoint);
@@ -137,8 +144,8 @@ Result<std::unique_ptr<Connector>> connect_by_tcp(const std::shared_ptr<Fabric>&
     return Status(StatusCode::kUnreachable,
                   tcp::explain_no_pair(networks(fabric->interfaces()), networks(remote)));
   }
-  return std::unique_ptr<Connector>(
-      std::make_unique<TcpConnector>(fabric, listener.listener_id, std::move(planes)));
+  return std::unique_ptr<Connector>(std::make_unique<TcpConnector>(
+      fabric, listener.listener_id, std::move(planes), std::move(why_not_dialled)));
 }
 
 }  // namespace weft

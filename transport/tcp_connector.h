@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "transport/fabric.h"
 #include "transport/tcp/address_codec.h"
@@ -9,8 +10,10 @@
 
 namespace weft {
 
-// kUnreachable where no interface of this process goes with an endpoint of the listener's.
+// `why_not_dialled`: why it is not another transport of this process, for messages. kUnreachable where no
+// interface of this process goes with an endpoint of the listener's.
 Result<std::unique_ptr<Connector>> connect_by_tcp(const std::shared_ptr<Fabric>& fabric,
-                                                  const tcp::ListenerAddress& listener);
+                                                  const tcp::ListenerAddress& listener,
+                                                  std::string why_not_dialled);
 
 }  // namespace weft

@@ -20,6 +20,7 @@ enum class LogLevel : unsigned char { kError, kWarn, kInfo, kDebug };
 using LogSink = std::function<void(LogLevel, const std::string& message)>;
 
 enum class MrcChoice : unsigned char { kAuto, kOn, kOff };
+enum class GpuDirectChoice : unsigned char { kAuto, kOn, kOff };
 
 // RDMA, where a build and a machine have it. In NCCL's words, and each field takes the NCCL variable of the
 // same meaning where Weft's own is unset.
@@ -45,6 +46,9 @@ struct RdmaConfig {
   // Lets PCIe write payloads in any order; completions still come after them. Where device or kernel cannot,
   // it is of no consequence. WEFT_IB_PCI_RELAXED_ORDERING=0|1, NCCL_IB_PCI_RELAXED_ORDERING.
   bool relaxed_ordering = true;
+  // Memory of GPUs that NICs read and write by themselves: where all ports in use can, without fail, or
+  // never. WEFT_GPU_DIRECT=auto|on|off.
+  GpuDirectChoice gpu_direct = GpuDirectChoice::kAuto;
   // Queue pairs that spray over their plane by themselves, of NICs that speak MRC (Multipath Reliable
   // Connection, lib_mrc.so): where there are some, without fail, or never. WEFT_MRC=auto|on|off.
   MrcChoice mrc = MrcChoice::kAuto;

@@ -17,8 +17,14 @@
 
 namespace weft {
 
-// Names one posted send or receive of one Connection until test() reports it done. 0 names none.
-enum class RequestId : std::uint32_t { kNone = 0 };
+// Names one posted send, receive or flush of one Connection until test() reports it done. kNone names none.
+// kRefused is what a post gives that this connection can never carry out (carries() says why): nothing was
+// posted, and test() reports it done with kInvalidArgument.
+enum class RequestId : std::uint32_t { kNone = 0, kRefused = 1 };
+
+// Where a message's bytes lie. kDevice: in memory of a GPU or another device, which the CPU never touches;
+// the NIC reads and writes it. It has to be promised with Context::promise_device_memory() before.
+enum class MemoryKind : unsigned char { kHost, kDevice };
 
 // Requests that may be pending at once in each direction of a connection (NCCL: 32 times 8 grouped).
 inline constexpr int kMaxPendingRequests = 256;
@@ -65,15 +71,28 @@ class Connection {
   // Posts a send of `bytes` (0 is a message too). kNone when kMaxPendingRequests are pending: test() one and
   // call again. After the connection has failed, requests are still given and complete at once with its
   // error.
-  virtual RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) = 0;
+  virtual RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag,
+                              MemoryKind memory = MemoryKind::kHost) = 0;
   // Posts a receive of at most `capacity` bytes. The n-th send with a tag meets the n-th receive with it. A
   // send that is larger than its receive fails both with kTruncated, and only them.
   // kNone when there is no room: receives take their places in a ring of kMaxPendingRequests, so one whose
   // completion was not taken may hold up its successors though fewer are pending.
-  virtual RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) = 0;
+  virtual RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag,
+                                 MemoryKind memory = MemoryKind::kHost) = 0;
   // Whether as many receives can be posted now, one after the other. For those that must be posted together:
   // a posted receive cannot be taken back.
   virtual bool has_receive_room(std::size_t count) const = 0;
+  // Whether messages may lie in memory of this kind; else which peer it is about, and why not.
+  virtual Status carries(MemoryKind memory) const {
+    if (memory == MemoryKind::kHost) return Status::ok();
+    return {StatusCode::kInvalidArgument, "this connection carries messages in host memory only"};
+  }
+  // What has been received into device memory so far, by requests that test() has reported done, is visible
+  // to the device itself once test() reports this request done: NICs write past the CPU, and a device may
+  // see the word of the CPU before their data. `data`: a byte that was received. Each NIC that has carried
+  // such data since the last flush reads back from there, which pushes its writes in front of it; so all
+  // device memory of a connection has to be of one device. Never kNone; any number may be pending.
+  virtual RequestId post_flush(const void* /*data*/) { return RequestId::kRefused; }
   // Moves the whole connection on and says whether `request` is done; if so its id is free again.
   virtual Completion test(RequestId request) = 0;
   // Moves the connection on without asking for a request.

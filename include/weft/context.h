@@ -55,6 +55,15 @@ class LastingMemory {
   virtual ~LastingMemory() = default;
 };
 
+// Which memory of GPUs, or of other devices, NICs can be given directly: that of all RDMA ports in use.
+struct DeviceMemorySupport {
+  bool peer_memory = false;  // by its addresses, which a kernel module translates (nvidia_peermem)
+  bool dmabuf = false;       // as a dmabuf
+  std::string why_not;       // where it is neither
+
+  bool any() const { return peer_memory || dmabuf; }
+};
+
 class Context {
  public:
   // What create() would refuse, tried without opening or starting anything: values, interfaces, the
@@ -78,6 +87,13 @@ class Context {
   // can be anywhere, and cost one each. To be destroyed before the memory goes, and before the Context. A
   // peer that has to write into part of the memory may be given the key of all of it. Any thread; never null.
   virtual std::unique_ptr<LastingMemory> promise_memory(const void* data, std::size_t bytes) = 0;
+  virtual const DeviceMemorySupport& device_memory() const = 0;
+  // The same for memory of a device (MemoryKind::kDevice), which is registered at once with all RDMA ports in
+  // use. `dmabuf`: a descriptor, of which `data` is the byte at `offset`; it may be closed afterwards. -1:
+  // the device's addresses are enough (DeviceMemorySupport::peer_memory).
+  virtual Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void* data, std::size_t bytes,
+                                                                       int dmabuf = -1,
+                                                                       std::uint64_t offset = 0) = 0;
   // Counters as JSON text, as written to config().stats_file: totals over every connection ever, then the
   // connections and their paths; of those that were closed, only the newest. docs/environment.md has the
   // fields.

@@ -48,10 +48,10 @@ class InMemoryConnection final : public Connection {
     wire_->failed = true;
   }
 
-  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) override {
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind) override {
     return post(wire_->sends[end_], {.source = data, .bytes = bytes, .tag = tag});
   }
-  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind) override {
     return post(wire_->receives[end_], {.target = data, .bytes = capacity, .tag = tag});
   }
   bool has_receive_room(std::size_t count) const override {

@@ -48,6 +48,7 @@ TEST(Config, TakesEveryVariableOver) {
                                    {"WEFT_IB_TIMEOUT", "18"},
                                    {"WEFT_IB_RETRY_CNT", "6"},
                                    {"WEFT_IB_PCI_RELAXED_ORDERING", "0"},
+                                   {"WEFT_GPU_DIRECT", "on"},
                                    {"WEFT_MRC", "off"},
                                    {"WEFT_MRC_EV_PROFILE", "9223372036854775807"},
                                    {"WEFT_MRC_CC_PROFILE", "0"},
@@ -78,6 +79,7 @@ TEST(Config, TakesEveryVariableOver) {
   EXPECT_EQ(config->rdma.timeout, 18);
   EXPECT_EQ(config->rdma.retry_count, 6);
   EXPECT_FALSE(config->rdma.relaxed_ordering);
+  EXPECT_EQ(config->rdma.gpu_direct, GpuDirectChoice::kOn);
   EXPECT_EQ(config->rdma.mrc, MrcChoice::kOff);
   EXPECT_EQ(config->rdma.mrc_ev_profile, 9223372036854775807);
   EXPECT_EQ(config->rdma.mrc_cc_profile, 0);
@@ -162,7 +164,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"WEFT_IB_SL", "16", "0 to 15"}, Refusal{"WEFT_IB_TIMEOUT", "0", "1 to 31"},
         Refusal{"WEFT_IB_TIMEOUT", "32", "1 to 31"}, Refusal{"WEFT_IB_RETRY_CNT", "7", "0 to 6"},
         Refusal{"WEFT_IB_PCI_RELAXED_ORDERING", "2", "0 or 1"}, Refusal{"WEFT_MRC", "1", "auto, on or off"},
-        Refusal{"WEFT_MRC", "ON", "auto, on or off"}, Refusal{"WEFT_MRC_EV_PROFILE", "-1", "auto or 0"},
+        Refusal{"WEFT_GPU_DIRECT", "yes", "auto, on or off"}, Refusal{"WEFT_MRC", "ON", "auto, on or off"},
+        Refusal{"WEFT_MRC_EV_PROFILE", "-1", "auto or 0"},
         Refusal{"WEFT_MRC_CC_PROFILE", "9223372036854775808", "auto or 0"},
         Refusal{"WEFT_TRANSPORT", "rdma", "auto, tcp, verbs or ucx"},
         Refusal{"NCCL_SOCKET_IFNAME", "=a,=b", "comma list"},

@@ -4,6 +4,7 @@
 // Threads: called with the link's lock held, from one thread at a time.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -11,6 +12,8 @@
 #include "weft/config.h"
 
 namespace weft::engine {
+
+enum class FlushState : std::uint8_t { kPending, kDone, kFailed };
 
 class Backend {
  public:
@@ -38,6 +41,15 @@ class Backend {
   virtual void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) = 0;
   // The caller has its request's buffer back: what was kept for its sake, such as a registration, may go.
   virtual void request_done(multipath::RequestSlot) {}
+  // Whether messages may lie in memory that the CPU must not touch; else why not.
+  virtual Status takes_device_memory() const {
+    return {StatusCode::kInvalidArgument, "its transport reads and writes messages with the CPU"};
+  }
+  // Begins to read back over each NIC that has put data into device memory since the last flush; `number`
+  // grows by one with each, modulo 2^30. receive() moves it on.
+  virtual void begin_flush(std::uint32_t /*number*/, const std::byte* /*data*/,
+                           multipath::Endpoint& /*endpoint*/) {}
+  virtual FlushState flush_state(std::uint32_t /*number*/) const { return FlushState::kDone; }
   // Everything that was sent has reached the peer's host.
   virtual bool is_drained() const = 0;
   // As if the path's cable had been pulled.

@@ -107,13 +107,20 @@ bool read_transport(const std::string& text, TransportChoice* choice) {
   return true;
 }
 
-constexpr std::string_view kMrcChoices[] = {"auto", "on", "off"};
+constexpr std::string_view kAutoOnOff[] = {"auto", "on", "off"};
 
-bool read_mrc_choice(const std::string& text, MrcChoice* choice) {
-  const auto found = std::find(std::begin(kMrcChoices), std::end(kMrcChoices), text);
-  if (found == std::end(kMrcChoices)) return false;
-  *choice = static_cast<MrcChoice>(found - std::begin(kMrcChoices));
+// Of an enumeration with these three, in this order.
+template <typename Choice>
+bool read_choice(const std::string& text, Choice* choice) {
+  const auto found = std::find(std::begin(kAutoOnOff), std::end(kAutoOnOff), text);
+  if (found == std::end(kAutoOnOff)) return false;
+  *choice = static_cast<Choice>(found - std::begin(kAutoOnOff));
   return true;
+}
+
+template <typename Choice>
+std::string show_choice(Choice choice) {
+  return std::string(kAutoOnOff[static_cast<std::size_t>(choice)]);
 }
 
 bool read_profile(const std::string& text, std::int64_t* field) {
@@ -242,10 +249,14 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_flag(text, &c.rdma.relaxed_ordering); },
      [](const Config&) { return true; },
      [](const Config& c) { return std::string(c.rdma.relaxed_ordering ? "1" : "0"); }},
+    {"WEFT_GPU_DIRECT", "auto, on or off",
+     [](const std::string& text, Config& c) { return read_choice(text, &c.rdma.gpu_direct); },
+     [](const Config& c) { return c.rdma.gpu_direct <= GpuDirectChoice::kOff; },
+     [](const Config& c) { return show_choice(c.rdma.gpu_direct); }},
     {"WEFT_MRC", "auto, on or off",
-     [](const std::string& text, Config& c) { return read_mrc_choice(text, &c.rdma.mrc); },
+     [](const std::string& text, Config& c) { return read_choice(text, &c.rdma.mrc); },
      [](const Config& c) { return c.rdma.mrc <= MrcChoice::kOff; },
-     [](const Config& c) { return std::string(kMrcChoices[static_cast<std::size_t>(c.rdma.mrc)]); }},
+     [](const Config& c) { return show_choice(c.rdma.mrc); }},
     {"WEFT_MRC_EV_PROFILE", "auto or 0 to 9223372036854775807",
      [](const std::string& text, Config& c) { return read_profile(text, &c.rdma.mrc_ev_profile); },
      [](const Config& c) { return c.rdma.mrc_ev_profile >= -1; },

@@ -26,6 +26,9 @@ constexpr std::uint64_t kPromptFeedbackBytes = 16 * 1024;
 // A caller's turn sends no more than this before it reads again, as much as a backend reads before it sends:
 // what is sent and not yet read at the other end, which does the same, should stay in the processors' caches.
 constexpr std::uint64_t kTurnBytes = 1024 * 1024;
+// Flushes are named by their numbers, from 2 on: 0 and 1 mean something else (weft/connection.h).
+constexpr std::uint32_t kFlushNumberMask = (1u << 30) - 1;
+constexpr std::uint32_t kFirstFlush = 2;
 
 double milliseconds(Duration duration) {
   return static_cast<double>(duration.count()) / 1e6;
@@ -45,19 +48,47 @@ Link::Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> bac
       connects_(config.connects),
       peer_timeout_(config.peer_timeout) {}
 
-RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag) {
+RequestId Link::post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind memory) {
   std::lock_guard lock(mutex_);
+  if (!may_post(memory)) return RequestId::kRefused;
   TimePoint now = steady_now();
-  RequestId request = endpoint_.post_send(now, static_cast<const std::byte*>(data), bytes, tag);
+  RequestId request = endpoint_.post_send(now, static_cast<const std::byte*>(data), bytes, tag, memory);
   drive(now, kTurnBytes);
   return request;
 }
 
 // Its clear-to-send goes out with the next frame or the next test(): a send that is posted right behind takes
 // it along.
-RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag) {
+RequestId Link::post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind memory) {
   std::lock_guard lock(mutex_);
-  return endpoint_.post_receive(static_cast<std::byte*>(data), capacity, tag);
+  if (!may_post(memory)) return RequestId::kRefused;
+  return endpoint_.post_receive(static_cast<std::byte*>(data), capacity, tag, memory);
+}
+
+RequestId Link::post_flush(const void* data) {
+  std::lock_guard lock(mutex_);
+  if (!may_post(MemoryKind::kDevice)) return RequestId::kRefused;
+  last_flush_ = (last_flush_ + 1) & kFlushNumberMask;
+  if (last_flush_ < kFirstFlush) last_flush_ = kFirstFlush;
+  backend_->begin_flush(last_flush_, static_cast<const std::byte*>(data), endpoint_);
+  if (endpoint_.has_action()) drive(steady_now());
+  return static_cast<RequestId>(last_flush_);
+}
+
+// It asks nothing of the peer: what came before a connection failed, or was closed, can be flushed after it.
+Completion Link::flush_completion(RequestId request) const {
+  if (request <= RequestId::kRefused) return {true, 0, StatusCode::kInvalidArgument};
+  const FlushState state = backend_->flush_state(static_cast<std::uint32_t>(request));
+  return {state != FlushState::kPending, 0,
+          state == FlushState::kFailed ? StatusCode::kInternal : StatusCode::kOk};
+}
+
+Status Link::takes_device_memory() const {
+  std::lock_guard lock(mutex_);
+  Status takes = backend_->takes_device_memory();
+  if (takes) return takes;
+  return Status(takes.code(), fmt::format("the connection to peer {} cannot carry memory of a GPU: {}",
+                                          backend_->peer_name(), takes.message()));
 }
 
 bool Link::has_receive_room(std::size_t count) const {
@@ -67,6 +98,12 @@ bool Link::has_receive_room(std::size_t count) const {
 
 Completion Link::test(RequestId request) {
   std::lock_guard lock(mutex_);
+  if (!multipath::is_message(request)) [[unlikely]] {
+    Completion flushed = flush_completion(request);
+    if (flushed.done) return flushed;
+    progress_locked(steady_now());
+    return flush_completion(request);
+  }
   Completion completion = endpoint_.take_completion(request);
   if (!completion.done) {
     TimePoint now = steady_now();

@@ -25,8 +25,11 @@ class Link {
   Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend,
        std::shared_ptr<const Log> log);
 
-  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag);
-  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag);
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind memory);
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind memory);
+  RequestId post_flush(const void* data);
+  // Whether device memory can be posted; else why not, naming the peer.
+  Status takes_device_memory() const;
   bool has_receive_room(std::size_t count) const;
   Completion test(RequestId request);
   void progress();
@@ -58,6 +61,10 @@ class Link {
   // `bytes`.
   std::uint64_t drive(multipath::TimePoint now, std::uint64_t bytes = kNoLimit);
   void act(const multipath::Action& action, multipath::TimePoint now);
+  bool may_post(MemoryKind memory) const {
+    return memory == MemoryKind::kHost || backend_->takes_device_memory();
+  }
+  Completion flush_completion(RequestId request) const;
   void progress_locked(multipath::TimePoint now);
   void tick_locked(multipath::TimePoint now, std::uint64_t bytes);
   std::string describe_path(multipath::PathId path) const;
@@ -74,6 +81,7 @@ class Link {
   std::atomic<multipath::TimePoint> last_tick_{};  // read by the housekeeping thread without the lock
   multipath::TimePoint close_deadline_{};
   bool closing_ = false;
+  std::uint32_t last_flush_ = 0;  // 30 bits
   Status error_;
 };
 

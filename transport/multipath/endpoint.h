@@ -63,6 +63,8 @@ struct Transmission {
   // For backends that place data by themselves: the slot of the send whose chunk this is, and where the
   // receive lands that a clear-to-send announces.
   std::uint16_t send_slot = 0;
+  MemoryKind payload_memory = MemoryKind::kHost;
+  MemoryKind landing_memory = MemoryKind::kHost;
   std::byte* landing = nullptr;
 };
 
@@ -87,6 +89,10 @@ struct RequestSlot {
   std::uint16_t slot = 0;
 };
 RequestSlot slot_of(RequestId request);
+// Ids below 2^30 are none of the endpoint's; to take_completion() they are unknown.
+constexpr bool is_message(RequestId request) {
+  return static_cast<std::uint32_t>(request) >> 30 != 0;
+}
 
 // Where a data frame's payload goes.
 enum class LandingVerdict : std::uint8_t { kPlace, kDiscard, kProtocolError };
@@ -96,6 +102,7 @@ struct Landing {
   const char* error = nullptr;  // what the peer did wrong
   std::uint32_t chunk = 0;      // where the message is cut into `chunks`
   std::uint32_t chunks = 0;
+  MemoryKind memory = MemoryKind::kHost;  // of what is at `at`
 };
 
 class Endpoint {
@@ -103,8 +110,10 @@ class Endpoint {
   explicit Endpoint(const EndpointConfig& config);
 
   // Requests. See weft/connection.h.
-  RequestId post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag);
-  RequestId post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag);
+  RequestId post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag,
+                      MemoryKind memory = MemoryKind::kHost);
+  RequestId post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag,
+                         MemoryKind memory = MemoryKind::kHost);
   bool has_receive_room(std::size_t count) const;
   // Whether a request is done; if so it is forgotten.
   Completion take_completion(RequestId request);

@@ -72,7 +72,7 @@ Landing Endpoint::data_begins(PathId path_id, Incarnation incarnation, const Fra
     return {LandingVerdict::kProtocolError, nullptr, "chunks of one message that disagree"};
   }
   if (receive->begun && receive->has(chunk) && !planted(Bug::kCountsDuplicateChunks)) return {};
-  return {LandingVerdict::kPlace, receive->data + header.offset, nullptr, chunk, chunks};
+  return {LandingVerdict::kPlace, receive->data + header.offset, nullptr, chunk, chunks, receive->memory};
 }
 
 const char* Endpoint::data_landed(PathId path_id, Incarnation incarnation, const FrameHeader& header,

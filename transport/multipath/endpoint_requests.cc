@@ -26,6 +26,7 @@ std::size_t count_planes(const std::vector<PlaneId>& planes) {
 
 }  // namespace
 
+static_assert(is_message(static_cast<RequestId>(kIdBit)) && !is_message(RequestId::kRefused));
 static_assert(kSlots == 256, "request ids keep the slot in eight bits");
 static_assert(kMaxPendingRequests == static_cast<int>(kSlots));
 
@@ -53,7 +54,8 @@ Endpoint::Endpoint(const EndpointConfig& config)
   for (std::size_t slot = 0; slot < kSlots; ++slot) free_sends_.push_back(static_cast<std::uint16_t>(slot));
 }
 
-RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag) {
+RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_t bytes, std::uint32_t tag,
+                              MemoryKind memory) {
   if (free_sends_.empty()) return RequestId::kNone;
   std::uint16_t slot = free_sends_.front();
   free_sends_.remove(slot);
@@ -62,6 +64,7 @@ RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_
   SendMessage& send = sends_[slot];
   send.state = RequestState::kPending;
   send.generation = generation;
+  send.memory = memory;
   send.data = data;
   send.bytes = bytes;
   send.tag = tag;
@@ -76,7 +79,8 @@ RequestId Endpoint::post_send(TimePoint now, const std::byte* data, std::uint64_
   return make_id(false, generation, slot);
 }
 
-RequestId Endpoint::post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag) {
+RequestId Endpoint::post_receive(std::byte* data, std::uint64_t capacity, std::uint32_t tag,
+                                 MemoryKind memory) {
   std::size_t slot = next_receive_ % kSlots;
   if (receives_[slot].state != RequestState::kFree) return RequestId::kNone;
   std::uint16_t generation = static_cast<std::uint16_t>(receives_[slot].generation + 1);
@@ -84,6 +88,7 @@ RequestId Endpoint::post_receive(std::byte* data, std::uint64_t capacity, std::u
   ReceiveMessage& receive = receives_[slot];
   receive.state = RequestState::kPending;
   receive.generation = generation;
+  receive.memory = memory;
   receive.data = data;
   receive.capacity = capacity;
   receive.tag = tag;

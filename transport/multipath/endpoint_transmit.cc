@@ -78,6 +78,7 @@ void Endpoint::add_credit(PathId path, Transmission& out) {
   const ReceiveMessage& receive = receives_[credits_sent_ % kSlots];
   FrameHeader& header = out.header;
   out.landing = receive.data;
+  out.landing_memory = receive.memory;
   header.flags |= kFlagCredit;
   header.credit_number = static_cast<std::uint32_t>(credits_sent_);
   header.credit_tag = receive.tag;
@@ -100,6 +101,7 @@ bool Endpoint::transmit_global_control(Transmission& out) {
   out.header.tag = receive.tag;
   out.header.message_bytes = receive.capacity;
   out.landing = receive.data;
+  out.landing_memory = receive.memory;
   credits_ever_sent_ = std::max(credits_ever_sent_, ++credits_sent_);
   asked_mask_ |= mask_of(*path);
   chooser_.keep_company(*path);
@@ -238,6 +240,7 @@ void Endpoint::emit_chunk(PathId id, std::uint16_t slot, std::uint32_t chunk, bo
   out.header.path_sequence = path.next_sequence;
   out.header.tag = send.tag;
   out.payload = send.data + out.header.offset;
+  out.payload_memory = send.memory;
   out.send_slot = slot;
   if (!path.is_waiting()) path.waiting_since = now;
   path.outstanding[path.next_sequence % kPathWindowFrames] = {

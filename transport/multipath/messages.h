@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "transport/multipath/types.h"
+#include "weft/connection.h"
 #include "weft/status.h"
 
 namespace weft::multipath {
@@ -16,6 +17,7 @@ enum class RequestState : std::uint8_t { kFree, kPending, kDone };
 struct SendMessage {
   RequestState state = RequestState::kFree;
   StatusCode result = StatusCode::kOk;
+  MemoryKind memory = MemoryKind::kHost;
   bool bound = false;      // met a receive
   bool truncated = false;  // did not fit it; only that news is sent
   std::uint8_t chunk_shift = 0;
@@ -40,6 +42,7 @@ struct SendMessage {
 struct ReceiveMessage {
   RequestState state = RequestState::kFree;
   StatusCode result = StatusCode::kOk;
+  MemoryKind memory = MemoryKind::kHost;
   bool begun = false;  // a chunk has said how long the message is
   bool truncated = false;
   std::uint8_t chunk_shift = 0;

@@ -94,6 +94,15 @@ class DialledTransport {
   // A silence shorter than this proves nothing about a path, whatever the user has set: zero where the
   // backend can tell a path that is dead from a peer that is slow.
   virtual multipath::Duration least_path_timeout() const { return {}; }
+  // As Context::device_memory() and promise_device_memory().
+  virtual DeviceMemorySupport device_memory() const {
+    return {false, false, std::string(name()) + " takes host memory only"};
+  }
+  virtual Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void* /*data*/,
+                                                                       std::size_t /*bytes*/, int /*dmabuf*/,
+                                                                       std::uint64_t /*offset*/) {
+    return Status(StatusCode::kInvalidArgument, device_memory().why_not);
+  }
   // Reads what the devices report. About once a millisecond.
   virtual void watch() = 0;
 };

@@ -42,6 +42,9 @@ class LinkBackend final : public engine::Backend {
   void cut(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void describe(multipath::PathId path, PathStatistics& statistics) const override;
   std::string peer_name() const override { return peer_name_; }
+  Status takes_device_memory() const override {
+    return {StatusCode::kInvalidArgument, "it runs over TCP, whose payloads the CPU copies"};
+  }
 
   // Connecting side: no first attempt is under way any more.
   bool is_settled() const;

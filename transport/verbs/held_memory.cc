@@ -34,10 +34,13 @@ Result<std::uint32_t> HeldMemory::hold_send(std::uint16_t slot, std::size_t plan
   return (*entry)->memory.local_key;
 }
 
-Status HeldMemory::hold_receive(std::uint16_t slot, std::byte* at, std::size_t capacity, Place& place) {
+Status HeldMemory::hold_receive(std::uint16_t slot, std::byte* at, std::size_t capacity, MemoryKind kind,
+                                Place& place) {
   assert(caches_.size() <= place.keys.size());
+  const MemoryAccess access =
+      kind == MemoryKind::kDevice ? MemoryAccess::kPeerWritesAndFlush : MemoryAccess::kPeerWrites;
   for (std::size_t plane = 0; plane < caches_.size(); ++plane) {
-    auto entry = hold(receives_, slot, plane, at, capacity, MemoryAccess::kPeerWrites);
+    auto entry = hold(receives_, slot, plane, at, capacity, access);
     if (!entry) return entry.status();
     place.keys[plane] = (*entry)->memory.remote_key;
   }

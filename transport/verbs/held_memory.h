@@ -20,6 +20,7 @@
 #include "transport/verbs/memory_uses.h"
 #include "transport/verbs/registration_cache.h"
 #include "transport/verbs/wire.h"
+#include "weft/connection.h"
 #include "weft/status.h"
 
 namespace weft::verbs {
@@ -61,7 +62,7 @@ class HeldMemory {
   }
 
   // The keys of a receive, for all planes. One that was announced before keeps its keys.
-  Status hold_receive(std::uint16_t slot, std::byte* at, std::size_t capacity, Place& place);
+  Status hold_receive(std::uint16_t slot, std::byte* at, std::size_t capacity, MemoryKind kind, Place& place);
   void release_receive(std::uint16_t slot) { release(receives_, slot); }
   // A peer knows the key of a receive that is not done.
   bool holds_receives() const { return receives_.held_rows != 0; }

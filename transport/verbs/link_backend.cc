@@ -34,7 +34,8 @@ LinkBackend::LinkBackend(tcp::DialledPlan plan, std::vector<std::shared_ptr<Rail
     : plan_(std::move(plan)),
       rails_(std::move(rails)),
       events_(rails_.size()),
-      memory_(std::move(caches), plan_.paths),
+      memory_(caches, plan_.paths),
+      flushes_(rails_, std::move(caches)),
       log_(std::move(log)),
       paths_(plan_.paths) {
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) {
@@ -130,6 +131,9 @@ void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
   give_up_unfenced(endpoint);
   bury_remains();
   memory_.sweep(nic_is_done());
+  if (flushes_.are_pending()) {
+    if (Status moved = flushes_.tick(now); !moved) give_up(moved.message(), endpoint);
+  }
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) {
     heed_events(plane, endpoint, now);
     if (rails_[plane]->has_failed()) replace_rail(plane, endpoint, now);
@@ -313,6 +317,22 @@ void LinkBackend::request_done(multipath::RequestSlot request) {
   } else {
     memory_.finish_send(request.slot, nic_is_done());
   }
+}
+
+Status LinkBackend::takes_device_memory() const {
+  const auto refused = [](std::string why) { return Status(StatusCode::kInvalidArgument, std::move(why)); };
+  if (plan_.payload_checksum)
+    return refused("WEFT_CHECKSUM=1, of this end or the peer's, has the CPU read all payloads");
+  for (const auto& rail : rails_) {
+    if (!rail->port().takes_device_memory)
+      return refused("device " + rail->port().name +
+                     " cannot be given such memory, or it is switched off (WEFT_GPU_DIRECT)");
+  }
+  return Status::ok();
+}
+
+void LinkBackend::begin_flush(std::uint32_t number, const std::byte* data, multipath::Endpoint& endpoint) {
+  if (Status begun = flushes_.begin(number, data); !begun) give_up(begun.message(), endpoint);
 }
 
 bool LinkBackend::is_drained() const {

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "transport/engine/log.h"
 #include "transport/tcp/dialled_transport.h"
 #include "transport/verbs/announcements.h"
+#include "transport/verbs/flushes.h"
 #include "transport/verbs/held_memory.h"
 #include "transport/verbs/queue_dial.h"
 #include "transport/verbs/queue_pair.h"
@@ -40,6 +42,9 @@ class LinkBackend final : public tcp::DialledBackend {
   void tick(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void abandon_buffers(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void request_done(multipath::RequestSlot request) override;
+  Status takes_device_memory() const override;
+  void begin_flush(std::uint32_t number, const std::byte* data, multipath::Endpoint& endpoint) override;
+  engine::FlushState flush_state(std::uint32_t number) const override { return flushes_.state(number); }
   bool is_drained() const override;
   void cut(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void describe(multipath::PathId path, PathStatistics& statistics) const override;
@@ -121,6 +126,8 @@ class LinkBackend final : public tcp::DialledBackend {
 
   // link_backend_send.cc
   bool put_place(const multipath::Transmission& transmission, Place& place, multipath::Endpoint& endpoint);
+  std::optional<LocalBytes> registered_payload(const multipath::Transmission& transmission,
+                                               multipath::Endpoint& endpoint);
   bool stage_payload(const multipath::Transmission& transmission, PathSlot& slot, bool& by_immediate,
                      multipath::Endpoint& endpoint);
   bool needs_no_header(const multipath::Transmission& transmission, const PathSlot& slot) const;
@@ -163,6 +170,7 @@ class LinkBackend final : public tcp::DialledBackend {
   multipath::TimePoint replace_rails_at_{};
   std::vector<EventMarks> events_;
   HeldMemory memory_;
+  Flushes flushes_;
   std::shared_ptr<const engine::Log> log_;
   std::vector<PathSlot> paths_;
   std::vector<Remains> remains_;

@@ -56,6 +56,7 @@ bool LinkBackend::receive(multipath::Endpoint& endpoint, TimePoint now) {
   give_up_unfenced(endpoint);
   bool moved = false;
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) moved |= poll_rail(plane, endpoint, now);
+  if (flushes_.are_pending()) flushes_.poll();
   return moved;
 }
 
@@ -247,11 +248,10 @@ const char* LinkBackend::handle_message(PathId path, std::span<const std::byte> 
 const char* LinkBackend::handle_data(PathId path, const FrameHeader& header,
                                      std::span<const std::byte> payload, multipath::Endpoint& endpoint,
                                      TimePoint now) {
-  if (!payload.empty() && payload.size() != header.length)
-    return "a payload that its header does not speak of";
   PathSlot& slot = at(path);
   const Landing landing = endpoint.data_begins(path, slot.incarnation, header);
   if (landing.verdict == LandingVerdict::kProtocolError) return landing.error;
+  if (const char* wrong = check_payload(header, payload.size(), landing)) return wrong;
   if (landing.verdict == LandingVerdict::kPlace && header.length != 0) {
     if (!payload.empty()) std::memcpy(landing.at, payload.data(), payload.size());
     if ((header.flags & multipath::kFlagChecksum) &&
@@ -259,6 +259,7 @@ const char* LinkBackend::handle_data(PathId path, const FrameHeader& header,
       return kBadChecksum;
   }
   if (const char* wrong = endpoint.data_landed(path, slot.incarnation, header, landing, now)) return wrong;
+  if (landing.memory == MemoryKind::kDevice) flushes_.note_landing(plane_of(path));
   ++slot.next_sequence;
   heard_.note(path, header);
   return nullptr;
@@ -282,7 +283,9 @@ const char* LinkBackend::handle_chunk(PathId path, const Arrival& arrival, multi
   header.path_sequence = slot.next_sequence;
   header.path_acknowledged = slot.heard_acknowledged;
   header.credit_seen = slot.heard_credit_seen;
-  if (const char* wrong = endpoint.handle_frame(path, slot.incarnation, header, now)) return wrong;
+  const Landing landing = endpoint.data_begins(path, slot.incarnation, header);
+  if (const char* wrong = endpoint.data_landed(path, slot.incarnation, header, landing, now)) return wrong;
+  if (landing.memory == MemoryKind::kDevice) flushes_.note_landing(plane_of(path));
   ++slot.next_sequence;
   return nullptr;
 }

@@ -32,8 +32,11 @@ bool LinkBackend::put_place(const Transmission& transmission, Place& place, mult
   const std::uint64_t capacity = rides ? header.credit_capacity : header.message_bytes;
   const std::uint32_t slot = rides ? header.credit_number % kSlots : header.slot;
   place.address = reinterpret_cast<std::uintptr_t>(transmission.landing);
-  if (capacity <= kSmallPayloadBytes) return true;
-  Status held = memory_.hold_receive(static_cast<std::uint16_t>(slot), transmission.landing, capacity, place);
+  const bool is_device = transmission.landing_memory == MemoryKind::kDevice && capacity != 0;
+  if (capacity <= kSmallPayloadBytes && !is_device) return true;
+  if (is_device) place.flags |= Place::kNoCpuAccess;
+  Status held = memory_.hold_receive(static_cast<std::uint16_t>(slot), transmission.landing, capacity,
+                                     transmission.landing_memory, place);
   if (!held) give_up(held.message(), endpoint);
   return held.is_ok();
 }
@@ -46,6 +49,18 @@ bool LinkBackend::needs_no_header(const Transmission& transmission, const PathSl
          (header.flags & (multipath::kFlagCredit | multipath::kFlagTruncated)) == 0 &&
          header.path_acknowledged == slot.sent_acknowledged && header.credit_seen == slot.sent_credit_seen &&
          sent_.has(transmission.path, header);
+}
+
+// Nothing: the NIC cannot read it, and the connection is given up.
+std::optional<LocalBytes> LinkBackend::registered_payload(const Transmission& transmission,
+                                                          multipath::Endpoint& endpoint) {
+  const FrameHeader& header = transmission.header;
+  const std::byte* base = transmission.payload - header.offset;
+  auto key =
+      memory_.hold_send(transmission.send_slot, plane_of(transmission.path), base, header.message_bytes);
+  if (key) return LocalBytes{transmission.payload, header.length, *key};
+  give_up(key.status().message(), endpoint);
+  return std::nullopt;
 }
 
 // The payload's way to its place. False: it cannot go, and the connection is given up.
@@ -61,22 +76,17 @@ bool LinkBackend::stage_payload(const Transmission& transmission, PathSlot& slot
     give_up("a chunk is to go to a receive that was not announced; please report this", endpoint);
     return false;
   }
-  const std::byte* base = transmission.payload - header.offset;
-  auto key = memory_.hold_send(transmission.send_slot, plane, base, header.message_bytes);
-  if (!key) {
-    give_up(key.status().message(), endpoint);
-    return false;
-  }
-  const LocalBytes from{transmission.payload, header.length, *key};
+  const auto from = registered_payload(transmission, endpoint);
+  if (!from) return false;
   const RemoteBytes to{remote.place.address + header.offset, remote.place.keys[plane]};
   by_immediate = needs_no_header(transmission, slot);
   if (by_immediate) {
-    slot.queue->stage_chunk(from, to,
+    slot.queue->stage_chunk(*from, to,
                             {static_cast<std::uint8_t>(header.slot),
                              static_cast<std::uint16_t>(header.offset >> header.chunk_shift),
                              static_cast<std::uint16_t>(header.path_sequence & Immediate::kSequenceMask)});
   } else {
-    slot.queue->stage_write(from, to);
+    slot.queue->stage_write(*from, to);
   }
   return true;
 }
@@ -94,6 +104,12 @@ void LinkBackend::send(const Transmission& transmission, multipath::Endpoint& en
   if (inside && header.length != 0) inside = (remote_[header.slot].place.flags & Place::kNoCpuAccess) == 0;
   bool by_immediate = false;
   if (!inside && !stage_payload(transmission, slot, by_immediate, endpoint)) return;
+  // A small payload of device memory goes behind its header as others do, but the NIC fetches it there.
+  std::optional<LocalBytes> gathered;
+  if (inside && header.length != 0 && transmission.payload_memory == MemoryKind::kDevice) {
+    gathered = registered_payload(transmission, endpoint);
+    if (!gathered) return;
+  }
   if (!by_immediate) {
     if (plan_.payload_checksum && header.length != 0) {
       header.flags |= multipath::kFlagChecksum;
@@ -106,17 +122,21 @@ void LinkBackend::send(const Transmission& transmission, multipath::Endpoint& en
       encode(place, message + bytes);
       bytes += place.encoded_bytes();
     }
-    if (inside && header.length != 0) {
+    if (inside && header.length != 0 && !gathered) {
       std::memcpy(message + bytes, transmission.payload, header.length);
       bytes += header.length;
     }
     // Of each frame whose payload the NIC reads by itself it says when it is done with it.
-    queue.stage_message(bytes, !inside);
+    if (gathered) {
+      queue.stage_gathered(bytes, *gathered);
+    } else {
+      queue.stage_message(bytes, !inside);
+    }
     slot.sent_acknowledged = header.path_acknowledged;
     slot.sent_credit_seen = header.credit_seen;
     if (is_data) sent_.note(transmission.path, transmission.header);
   }
-  if (!inside) memory_.note_use(transmission.send_slot, transmission.path, queue.last_staged());
+  if (!inside || gathered) memory_.note_use(transmission.send_slot, transmission.path, queue.last_staged());
   dirty_ |= mask_of(transmission.path);
   if (queue.needs_flush() || !queue.has_room()) flush_path(transmission.path, endpoint, now);
   if (slot.queue && !queue.has_room()) {

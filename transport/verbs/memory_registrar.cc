@@ -56,7 +56,8 @@ void VerbsRegistrar::remove(const Registration& registration) {
 
 unsigned VerbsRegistrar::flags(MemoryAccess access) const {
   unsigned flags = relaxed_ordering_ ? IBV_ACCESS_RELAXED_ORDERING : 0;
-  if (access == MemoryAccess::kPeerWrites) flags |= IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
+  if (access >= MemoryAccess::kPeerWrites) flags |= IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
+  if (access == MemoryAccess::kPeerWritesAndFlush) flags |= IBV_ACCESS_REMOTE_READ;
   return flags;
 }
 

@@ -63,7 +63,7 @@ Status MrcQueue::create_queue(ibv_pd* domain) {
   wish.user = this;
   wish.sends = wish.receives = rail_->mrc_completions();
   wish.capacity.max_send_wr = kDepth;
-  wish.capacity.max_send_sge = 1;
+  wish.capacity.max_send_sge = most_gathered();
   wish.capacity.max_recv_wr = kMrcReceives;
   wish.capacity.max_recv_sge = 1;
   wish.domain = domain;
@@ -139,11 +139,19 @@ ibv_send_wr& MrcQueue::stage_immediate(Kind kind, std::uint32_t detail, const Lo
   return request;
 }
 
-void MrcQueue::stage_message(std::size_t bytes, bool signal) {
+ibv_send_wr& MrcQueue::stage_in_inbox(std::size_t bytes) {
   const RemoteBytes place{peer_inbox_.address + std::uint64_t{staged_total() % kMrcReceives} * kMessageBytes,
                           peer_inbox_.key};
-  ibv_send_wr& request = stage_immediate(Kind::kMessage, tell_credit(), staged_message(bytes), place);
+  return stage_immediate(Kind::kMessage, tell_credit(), staged_message(bytes), place);
+}
+
+void MrcQueue::stage_message(std::size_t bytes, bool signal) {
+  ibv_send_wr& request = stage_in_inbox(bytes);
   if (signal) request.send_flags |= IBV_SEND_SIGNALED;
+}
+
+void MrcQueue::stage_gathered(std::size_t bytes, const LocalBytes& behind) {
+  gather_behind(stage_in_inbox(bytes), behind);
 }
 
 void MrcQueue::stage_write(const LocalBytes& from, const RemoteBytes& to) {

@@ -22,6 +22,7 @@ class MrcQueue final : public QueuePair {
   Status connect(const PathOffer& peer, std::uint32_t flow_label) override;
 
   void stage_message(std::size_t bytes, bool signal) override;
+  void stage_gathered(std::size_t bytes, const LocalBytes& behind) override;
   void stage_write(const LocalBytes& from, const RemoteBytes& to) override;
   void stage_chunk(const LocalBytes& from, const RemoteBytes& to, const Immediate& chunk) override;
   const char* arrived(const ibv_wc& completion) override;
@@ -45,6 +46,7 @@ class MrcQueue final : public QueuePair {
   int post_receives();
   ibv_send_wr& stage_immediate(MrcImmediate::Kind kind, std::uint32_t detail, const LocalBytes& from,
                                const RemoteBytes& to);
+  ibv_send_wr& stage_in_inbox(std::size_t bytes);
   std::uint16_t received_at_once() const;
   std::uint32_t tell_credit();
   bool is_frame(const Landed& landed, Arrival& out);

@@ -51,9 +51,10 @@ Status QueuePair::read_port_address() {
 // Where the device does not take whole messages inline it reads them in its own time, and knows the memory.
 Status QueuePair::make_message_places(ibv_pd* domain, std::uint32_t max_inline) {
   max_inline_ = max_inline;
-  message_places_ = max_inline_ >= kMessageBytes ? kBatch : kDepth;
+  const bool always_copied = max_inline_ >= kMessageBytes && most_gathered() == 1;
+  message_places_ = always_copied ? kBatch : kDepth;
   messages_.resize(message_places_ * kMessageBytes);
-  if (max_inline_ >= kMessageBytes) return Status::ok();
+  if (always_copied) return Status::ok();
   memory_ = rail_->port().verbs->register_memory(domain, messages_.data(), messages_.size(), 0);
   return memory_ != nullptr ? Status::ok() : failed("registering memory", errno);
 }
@@ -67,7 +68,7 @@ Status QueuePair::open(bool peer_may_write) {
   wanted.srq = rail_->receives();
   wanted.qp_type = IBV_QPT_RC;
   wanted.cap.max_send_wr = kDepth;
-  wanted.cap.max_send_sge = 1;
+  wanted.cap.max_send_sge = most_gathered();
   // A device that cannot take whole messages inline may refuse the question, not only the size.
   for (std::uint32_t inline_bytes : {static_cast<std::uint32_t>(kMessageBytes), 0u}) {
     ibv_qp_init_attr attempt = wanted;
@@ -174,7 +175,7 @@ Status QueuePair::connect(const PathOffer& offer, std::uint32_t flow_label) {
 
 ibv_send_wr& QueuePair::stage(ibv_wr_opcode operation, const LocalBytes& from) {
   assert(staged_ < kBatch && in_flight() < kDepth);
-  ibv_sge& place = places_[staged_];
+  ibv_sge& place = places_[staged_ * kMostGathered];
   place = {reinterpret_cast<std::uintptr_t>(from.at), from.length, from.key};
   ibv_send_wr& request = batch_[staged_++];
   request = {};
@@ -198,6 +199,17 @@ void QueuePair::stage_message(std::size_t bytes, bool signal) {
   ibv_send_wr& request = stage(IBV_WR_SEND, staged_message(bytes));
   if (bytes <= max_inline_) request.send_flags |= IBV_SEND_INLINE;
   if (signal) request.send_flags |= IBV_SEND_SIGNALED;
+}
+
+void QueuePair::gather_behind(ibv_send_wr& request, const LocalBytes& behind) {
+  request.sg_list[1] = {reinterpret_cast<std::uintptr_t>(behind.at), behind.length, behind.key};
+  request.num_sge = kMostGathered;
+  request.send_flags |= IBV_SEND_SIGNALED;
+  note_write();
+}
+
+void QueuePair::stage_gathered(std::size_t bytes, const LocalBytes& behind) {
+  gather_behind(stage(IBV_WR_SEND, staged_message(bytes)), behind);
 }
 
 void QueuePair::stage_write(const LocalBytes& from, const RemoteBytes& to) {

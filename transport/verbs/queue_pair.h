@@ -71,6 +71,9 @@ class QueuePair {
   // Room for a message of kMessageBytes; stage_message() sends its first `bytes`.
   std::byte* message_room() const;
   virtual void stage_message(std::size_t bytes, bool signal);
+  // The same with what the NIC is to fetch behind it, from registered memory that the CPU does not touch.
+  // Only on ports that take device memory.
+  virtual void stage_gathered(std::size_t bytes, const LocalBytes& behind);
   virtual void stage_write(const LocalBytes& from, const RemoteBytes& to);
   virtual void stage_chunk(const LocalBytes& from, const RemoteBytes& to, const Immediate& chunk);
   bool needs_flush() const { return staged_ + kMostPerFrame > kBatch; }
@@ -124,6 +127,9 @@ class QueuePair {
   ibv_ah_attr way_to(const QueueAddress& peer) const;
   ibv_send_wr& stage(ibv_wr_opcode operation, const LocalBytes& from);
   LocalBytes staged_message(std::size_t bytes) const;
+  // To a request that was just staged.
+  void gather_behind(ibv_send_wr& request, const LocalBytes& behind);
+  std::uint32_t most_gathered() const { return rail_->port().takes_device_memory ? kMostGathered : 1; }
   std::uint32_t staged_total() const { return staged_total_; }
   void note_write() { last_write_ = staged_total_; }
 
@@ -137,19 +143,21 @@ class QueuePair {
 
  private:
   static constexpr std::uint32_t kBatch = 32;
+  static constexpr std::uint32_t kMostGathered = 2;
 
   ibv_qp* queue_ = nullptr;
   std::uint32_t max_inline_ = 0;
   std::optional<ibv_wc> arrived_;
 
   // Where the device takes messages inline they are copied by flush(), else the NIC reads them when it sends:
-  // the ring then has a place for each work request that can be under way.
+  // the ring then has a place for each work request that can be under way. And so it has where messages are
+  // sent with device memory behind them, for inline would have the CPU copy that.
   std::vector<std::byte> messages_;
   std::uint32_t message_places_ = 0;
   ibv_mr* memory_ = nullptr;
 
   std::array<ibv_send_wr, kBatch> batch_{};
-  std::array<ibv_sge, kBatch> places_{};
+  std::array<ibv_sge, kBatch * kMostGathered> places_{};
   std::uint32_t staged_ = 0;
   // Work requests ever, modulo 2^32.
   std::uint32_t staged_total_ = 0;

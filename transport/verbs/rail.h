@@ -55,6 +55,8 @@ struct RailPort {
   std::function<Result<PortAddress>()> read_address;
   std::shared_ptr<const PortEvents> events;
   QueuePairSettings settings;
+  // Payloads may lie in memory that its NIC reads and writes and the CPU does not touch.
+  bool takes_device_memory = false;
   // Null: queue pairs are RC. Else MRC, which have no shared receive queue: each has receives of its own.
   std::shared_ptr<const MrcDevice> mrc;
 };

@@ -61,8 +61,11 @@
 namespace weft::verbs {
 
 enum class MemoryAccess : std::uint8_t {
-  kRead,       // the NIC reads it for us: a send. May lie in memory that cannot be written
-  kPeerWrites  // the NIC reads it, and a peer that knows the key writes there: a receive
+  kRead,        // the NIC reads it for us: a send. May lie in memory that cannot be written
+  kPeerWrites,  // the NIC reads it, and a peer that knows the key writes there: a receive
+  // As kPeerWrites, and we read it by its remote key: a receive in device memory, which is flushed so. Peers
+  // cannot read it, since none of the queue pairs that they reach lets anybody read.
+  kPeerWritesAndFlush
 };
 
 // Where a promise's memory comes from, if not from plain (or peer-memory) addresses. A part of a dmabuf; the

@@ -1,17 +1,21 @@
 #include "transport/verbs/transport.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "transport/verbs/link_backend.h"
+#include "transport/verbs/memory_promise.h"
 #include "transport/verbs/memory_registrar.h"
 #include "transport/verbs/mrc_device.h"
 #include "transport/verbs/open_device.h"
+#include "transport/verbs/peer_memory.h"
 #include "transport/verbs/port_discovery.h"
 #include "transport/verbs/settings.h"
 
@@ -72,21 +76,6 @@ class CurrentGid {
   std::optional<GidEntry> chosen_;
 };
 
-// One promise to the cache of each device.
-class MemoryPromise final : public LastingMemory {
- public:
-  ~MemoryPromise() override {
-    for (const auto& [cache, promise] : promises_)
-      if (auto alive = cache.lock()) alive->withdraw(promise);
-  }
-  void add(const std::shared_ptr<RegistrationCache>& cache, RegistrationCache::PromiseId promise) {
-    promises_.emplace_back(cache, promise);
-  }
-
- private:
-  std::vector<std::pair<std::weak_ptr<RegistrationCache>, RegistrationCache::PromiseId>> promises_;
-};
-
 class VerbsTransport final : public tcp::DialledTransport {
  public:
   // `mrc`: null for RC.
@@ -98,6 +87,7 @@ class VerbsTransport final : public tcp::DialledTransport {
         settings_(queue_pair_settings(config)),
         profiles_(mrc_profiles(config)),
         relaxed_ordering_(config.rdma.relaxed_ordering),
+        wants_device_memory_(config.rdma.gpu_direct != GpuDirectChoice::kOff && !config.payload_checksum),
         log_(std::move(log)) {}
 
   Status open(std::span<const tcp::InterfaceAddress> host);
@@ -110,9 +100,13 @@ class VerbsTransport final : public tcp::DialledTransport {
   Result<std::unique_ptr<tcp::DialledBackend>> make_backend(tcp::DialledPlan plan) override;
   std::size_t largest_chunk_bytes() const override { return largest_chunk_bytes_; }
   std::unique_ptr<LastingMemory> promise_memory(const void* data, std::size_t bytes) override;
+  DeviceMemorySupport device_memory() const override { return device_memory_; }
+  Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void* data, std::size_t bytes,
+                                                               int dmabuf, std::uint64_t offset) override;
   void watch() override;
 
  private:
+  void find_device_memory();
   void heed_address(std::size_t port);
   Status add(const Port& port, const tcp::InterfaceAddress& interface);
   Status open_device(const std::string& name);
@@ -127,6 +121,8 @@ class VerbsTransport final : public tcp::DialledTransport {
   const QueuePairSettings settings_;
   const MrcProfiles profiles_;
   const bool relaxed_ordering_;
+  const bool wants_device_memory_;
+  DeviceMemorySupport device_memory_;
   const std::shared_ptr<const engine::Log> log_;
   std::map<std::string, std::shared_ptr<OpenDevice>> devices_;
   std::map<std::string, std::shared_ptr<MrcDevice>> mrc_devices_;
@@ -163,6 +159,7 @@ Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
     }
     if (Status added = add(port, *interface); !added) return added;
   }
+  find_device_memory();
   if (!ports_.empty()) {
     if (log_->wants(LogLevel::kInfo)) say_what_is_left_out(*all, without_interface);
     return Status::ok();
@@ -280,6 +277,44 @@ std::unique_ptr<LastingMemory> VerbsTransport::promise_memory(const void* data, 
       memory->add(cache, *promise);
   }
   return memory;
+}
+
+// What all devices can.
+void VerbsTransport::find_device_memory() {
+  if (!wants_device_memory_) return;
+  std::string without_dmabuf;
+  for (const auto& [name, device] : devices_) {
+    if (!takes_dmabufs(verbs_, device->protection_domain()))
+      without_dmabuf += (without_dmabuf.empty() ? "" : ", ") + name;
+  }
+  device_memory_.peer_memory = has_peer_memory();
+  device_memory_.dmabuf = without_dmabuf.empty();
+  if (!device_memory_.any()) {
+    device_memory_.why_not = fmt::format(
+        "no kernel module gives NICs the addresses of GPUs (is nvidia_peermem loaded?), and these take no "
+        "dmabuf: {}",
+        without_dmabuf);
+  }
+  for (RailPort& port : rail_ports_) port.takes_device_memory = device_memory_.any();
+}
+
+Result<std::unique_ptr<LastingMemory>> VerbsTransport::promise_device_memory(const void* data,
+                                                                             std::size_t bytes, int dmabuf,
+                                                                             std::uint64_t offset) {
+  process::OwnDescriptor own;
+  if (dmabuf >= 0) {
+    own = process::OwnDescriptor::from([dmabuf] { return fcntl(dmabuf, F_DUPFD_CLOEXEC, 0); });
+    if (!own.is_open()) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("dmabuf {} cannot be kept open: {}", dmabuf, std::strerror(errno)));
+    }
+  }
+  auto memory = std::make_unique<MemoryPromise>(std::move(own));
+  for (const auto& [device, cache] : caches_by_device_) {
+    Status added = memory->add_registered(cache, reinterpret_cast<std::uintptr_t>(data), bytes, offset);
+    if (!added) return added;
+  }
+  return std::unique_ptr<LastingMemory>(std::move(memory));
 }
 
 void VerbsTransport::watch() {

@@ -28,4 +28,14 @@ std::optional<Place> decode_place(std::span<const std::byte> bytes) {
   return place;
 }
 
+const char* check_payload(const multipath::FrameHeader& header, std::size_t inside,
+                          const multipath::Landing& landing) {
+  if (inside != 0 && inside != header.length) return "a payload that its header does not speak of";
+  if (landing.verdict != multipath::LandingVerdict::kPlace || landing.memory == MemoryKind::kHost)
+    return nullptr;
+  if (inside != 0) return "a payload behind its header that had to be written to device memory";
+  if (header.flags & multipath::kFlagChecksum) return "a payload checksum of what lies in device memory";
+  return nullptr;
+}
+
 }  // namespace weft::verbs

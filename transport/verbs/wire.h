@@ -6,7 +6,8 @@
 //   place   0 address (u64)   8 flags   9 number of keys   10 zero (u16)   12 keys (u32 each), one a plane,
 //   in order
 //
-// Larger payloads are written to their place (RDMA WRITE) in front of the SEND with their header. Further
+// Larger payloads are written to their place (RDMA WRITE) in front of the SEND with their header, and so are
+// all that go to a place of kNoCpuAccess. Further
 // chunks of a message of which this path has carried a header already need none: WRITE_WITH_IMM, and the
 // immediate says which chunk it was.
 //
@@ -21,6 +22,7 @@
 #include <optional>
 #include <span>
 
+#include "transport/multipath/endpoint.h"
 #include "transport/multipath/frame.h"
 
 namespace weft::verbs {
@@ -52,6 +54,11 @@ struct Place {
 void encode(const Place& place, std::byte* out);
 // The place at the beginning of `bytes`; nothing where they are too few, or it is none that a peer may send.
 std::optional<Place> decode_place(std::span<const std::byte> bytes);
+
+// Whether a data frame with `inside` bytes of payload behind its header may be put there: null, or what the
+// peer did wrong. Nothing of a landing in device memory may be copied or looked at by the CPU.
+const char* check_payload(const multipath::FrameHeader& header, std::size_t inside,
+                          const multipath::Landing& landing);
 
 struct Immediate {
   static constexpr std::uint32_t kSequenceMask = (1u << 14) - 1;
