@@ -6,9 +6,18 @@
 #include "weft/version.h"
 
 namespace weft::nccl_net {
+namespace {
+
+const char* kinds_of(const DeviceMemorySupport& memory) {
+  if (!memory.any()) return "host memory";
+  if (!memory.dmabuf) return "host and GPU memory (peer memory)";
+  return memory.peer_memory ? "host and GPU memory (dmabuf, peer memory)" : "host and GPU memory (dmabuf)";
+}
+
+}  // namespace
 
 std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes,
-                   const std::string& transport) {
+                   const std::string& transport, const DeviceMemorySupport& memory) {
   std::ostringstream text;
   text << "Weft " WEFT_VERSION_STRING ", net plugin ABI v" << abi_version << ", " << planes.size()
        << (planes.size() == 1 ? " plane:" : " planes:");
@@ -21,8 +30,8 @@ std::string banner(int abi_version, const Config& config, const std::vector<Devi
        << " paths per pair of interfaces" << (config.paths_per_plane == 0 ? " (1 within a host)" : "")
        << ", at most " << config.max_paths << " a connection; at most " << nccl::kMaxRequests
        << " requests x " << kMaxGroupedReceives << " receives a connection; a peer silent for "
-       << config.peer_timeout.count() << " ms is lost; host memory over " << transport << "; shared secret "
-       << (config.secret.empty() ? "off" : "on");
+       << config.peer_timeout.count() << " ms is lost; " << kinds_of(memory) << " over " << transport
+       << "; shared secret " << (config.secret.empty() ? "off" : "on");
   if (!config.stats_file.empty()) text << "; counters in " << config.stats_file;
   return text.str();
 }

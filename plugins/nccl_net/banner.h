@@ -9,8 +9,8 @@
 
 namespace weft::nccl_net {
 
-// Version, ABI level, planes, paths, transport (Context::transport()) and limits.
+// Version, ABI level, planes, paths, memory, transport (Context::transport()) and limits.
 std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes,
-                   const std::string& transport);
+                   const std::string& transport, const DeviceMemorySupport& memory);
 
 }  // namespace weft::nccl_net

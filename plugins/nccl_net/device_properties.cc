@@ -38,8 +38,10 @@ const char* keep_for_ever(const std::string& text) {
 
 }  // namespace
 
-DeviceProperties describe_device(const std::vector<Device>& planes) {
+DeviceProperties describe_device(const std::vector<Device>& planes, const DeviceMemorySupport& memory) {
   DeviceProperties result;
+  if (memory.peer_memory) result.ptr_support |= nccl::kPtrCuda;
+  if (memory.dmabuf) result.ptr_support |= nccl::kPtrDmaBuf;
   result.guid = 0x77656674;  // "weft"
   std::set<std::string_view> counted;
   for (const Device& plane : planes) {

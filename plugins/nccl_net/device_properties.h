@@ -23,10 +23,11 @@ struct DeviceProperties {
   const char* pci_path = nullptr;  // null: NCCL puts the device on the first CPU
   std::uint64_t guid = 0;          // the same for all processes of a host, as it is one NIC to NCCL
   int speed_mbps = 0;
+  int ptr_support = nccl::kPtrHost;
 };
 
 // Sums the speeds of the interfaces and takes the place of the first one that sits on PCI.
-DeviceProperties describe_device(const std::vector<Device>& planes);
+DeviceProperties describe_device(const std::vector<Device>& planes, const DeviceMemorySupport& memory = {});
 
 // Fills every member that a version's struct has, whatever was in it: NCCL hands it over uninitialised.
 template <typename Properties>
@@ -36,15 +37,21 @@ void fill_properties(const DeviceProperties& device, Properties* properties) {
   filled.name = device.name;
   filled.pci_path = device.pci_path;
   filled.guid = device.guid;
-  filled.ptr_support = nccl::kPtrHost;
+  filled.ptr_support = device.ptr_support;
   filled.speed_mbps = device.speed_mbps;
   filled.port = 0;
   filled.latency_us = 0;
   filled.max_comms = 65536;
   filled.max_recvs = kMaxGroupedReceives;
-  // 1 would be true of our handles, but invites NCCL to register users' CUDA buffers, which TCP cannot take.
+  // 1 would be true of our handles, but invites NCCL to register users' CUDA buffers, which TCP, to a peer
+  // without RDMA, cannot take.
   if constexpr (requires { filled.reg_is_global; }) filled.reg_is_global = 0;
-  if constexpr (requires { filled.force_flush; }) filled.force_flush = 0;
+  // On GPUs since Hopper NCCL leaves the flush out unless it is told. There one NIC's writes are seen in
+  // order; of several NICs that have carried one message nobody says so. Before v9, which cannot tell,
+  // Comm::test() flushes.
+  if constexpr (requires { filled.force_flush; }) {
+    filled.force_flush = device.ptr_support != nccl::kPtrHost ? 1 : 0;
+  }
   if constexpr (requires { filled.net_device_type; }) {
     filled.net_device_type = nccl::NetDeviceType::kHost;
     filled.net_device_version = nccl::kNetDeviceInvalidVersion;

@@ -7,6 +7,7 @@
 
 #include "plugins/nccl_net/comm.h"
 #include "plugins/nccl_net/log.h"
+#include "plugins/nccl_net/memory_handle.h"
 #include "plugins/nccl_net/plugin_state.h"
 #include "plugins/nccl_net/result.h"
 
@@ -37,6 +38,20 @@ Status store(Result<T> result, void** output) {
   if (!result) return result.status();
   *output = *result;
   return Status::ok();
+}
+
+Status register_device_memory(void* comm, void* data, std::size_t size, int type, int dmabuf,
+                              std::uint64_t offset, void** mhandle) {
+  if (type != nccl::kPtrCuda || comm == nullptr) {
+    return {StatusCode::kInvalidArgument,
+            comm == nullptr ? "there is no communicator that CUDA memory could be registered for"
+                            : "memory of type " + std::to_string(type) +
+                                  " cannot be sent; register host or CUDA memory, as the device's "
+                                  "ptrSupport says"};
+  }
+  return store(
+      PluginState::instance().register_device_memory(*static_cast<Comm*>(comm), data, size, dmabuf, offset),
+      mhandle);
 }
 
 }  // namespace
@@ -96,12 +111,17 @@ nccl::Result close_listen(void* listen_comm) noexcept {
 nccl::Result reg_mr(void* comm, void* data, std::size_t size, int type, void** mhandle) noexcept {
   *mhandle = nullptr;
   return guarded("regMr", [&]() -> Status {
-    if (type != nccl::kPtrHost) {
-      return {StatusCode::kInvalidArgument,
-              "memory of type " + std::to_string(type) + (type == nccl::kPtrCuda ? " (CUDA)" : "") +
-                  " cannot be sent; register host memory, as the device's ptrSupport says"};
-    }
-    return store(PluginState::instance().register_memory(data, size), mhandle);
+    if (type == nccl::kPtrHost) return store(PluginState::instance().register_memory(data, size), mhandle);
+    return register_device_memory(comm, data, size, type, -1, 0, mhandle);
+  });
+}
+
+nccl::Result reg_mr_dma_buf(void* comm, void* data, std::size_t size, int type, std::uint64_t offset, int fd,
+                            void** mhandle) noexcept {
+  *mhandle = nullptr;
+  return guarded("regMrDmaBuf", [&]() -> Status {
+    if (fd < 0) return {StatusCode::kInvalidArgument, "the dmabuf's descriptor is " + std::to_string(fd)};
+    return register_device_memory(comm, data, size, type, fd, offset, mhandle);
   });
 }
 
@@ -110,13 +130,14 @@ nccl::Result dereg_mr(void* comm, void* mhandle) noexcept {
   return nccl::Result::kSuccess;
 }
 
-nccl::Result isend(void* send_comm, void* data, std::size_t bytes, int tag, void** request) noexcept {
-  return static_cast<Comm*>(send_comm)->isend(data, bytes, tag, request);
+nccl::Result isend(void* send_comm, void* data, std::size_t bytes, int tag, void* mhandle,
+                   void** request) noexcept {
+  return static_cast<Comm*>(send_comm)->isend(data, bytes, tag, memory_kind(mhandle), request);
 }
 
 template <typename Size>
 nccl::Result irecv(void* recv_comm, int count, void** data, const Size* capacities, const int* tags,
-                   void** request) noexcept {
+                   void** mhandles, void** request) noexcept {
   *request = nullptr;
   if (count < 1 || count > kMaxGroupedReceives) {
     return guarded("irecv", [&]() -> Status {
@@ -126,17 +147,26 @@ nccl::Result irecv(void* recv_comm, int count, void** data, const Size* capaciti
     });
   }
   std::array<std::size_t, kMaxGroupedReceives> bytes;
-  for (int i = 0; i < count; ++i)
+  std::array<MemoryKind, kMaxGroupedReceives> kinds;
+  for (int i = 0; i < count; ++i) {
     bytes[static_cast<std::size_t>(i)] = static_cast<std::size_t>(capacities[i]);
-  return static_cast<Comm*>(recv_comm)->irecv(count, data, bytes.data(), tags, request);
+    kinds[static_cast<std::size_t>(i)] = mhandles ? memory_kind(mhandles[i]) : MemoryKind::kHost;
+  }
+  return static_cast<Comm*>(recv_comm)->irecv(count, data, bytes.data(), tags, kinds.data(), request);
 }
-template nccl::Result irecv(void*, int, void**, const int*, const int*, void**) noexcept;
-template nccl::Result irecv(void*, int, void**, const std::size_t*, const int*, void**) noexcept;
+template nccl::Result irecv(void*, int, void**, const int*, const int*, void**, void**) noexcept;
+template nccl::Result irecv(void*, int, void**, const std::size_t*, const int*, void**, void**) noexcept;
 
 nccl::Result iflush(void* recv_comm, int count, void** data, int* sizes, void** mhandles,
                     void** request) noexcept {
-  *request = nullptr;  // nothing to wait for: received host memory is visible when its receive is done
-  return nccl::Result::kSuccess;
+  *request = nullptr;
+  // One byte of what came stands for all. Host memory is visible when its receive is done, and so there may
+  // be nothing to wait for.
+  const void* at = nullptr;
+  for (int i = 0; i < count && mhandles; ++i) {
+    if (memory_kind(mhandles[i]) == MemoryKind::kDevice && (!sizes || sizes[i] != 0)) at = data[i];
+  }
+  return at ? static_cast<Comm*>(recv_comm)->iflush(at, request) : nccl::Result::kSuccess;
 }
 
 nccl::Result test(void* request, int* done, int* sizes) noexcept {

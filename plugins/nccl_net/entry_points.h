@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "plugins/nccl_net/abi/types.h"
 #include "plugins/nccl_net/device_properties.h"
@@ -27,13 +28,16 @@ nccl::Result close_comm(void* comm) noexcept;
 nccl::Result close_listen(void* listen_comm) noexcept;
 
 nccl::Result reg_mr(void* comm, void* data, std::size_t size, int type, void** mhandle) noexcept;
+nccl::Result reg_mr_dma_buf(void* comm, void* data, std::size_t size, int type, std::uint64_t offset, int fd,
+                            void** mhandle) noexcept;
 nccl::Result dereg_mr(void* comm, void* mhandle) noexcept;
 
-nccl::Result isend(void* send_comm, void* data, std::size_t bytes, int tag, void** request) noexcept;
+nccl::Result isend(void* send_comm, void* data, std::size_t bytes, int tag, void* mhandle,
+                   void** request) noexcept;
 // Size is int before v9, size_t from then on.
 template <typename Size>
 nccl::Result irecv(void* recv_comm, int count, void** data, const Size* capacities, const int* tags,
-                   void** request) noexcept;
+                   void** mhandles, void** request) noexcept;
 nccl::Result iflush(void* recv_comm, int count, void** data, int* sizes, void** mhandles,
                     void** request) noexcept;
 nccl::Result test(void* request, int* done, int* sizes) noexcept;

@@ -71,19 +71,20 @@ CallResult abi_reg_mr(void* comm, void* data, Size size, int type, void** mhandl
   return reg_mr(comm, data, static_cast<size_t>(size), type, mhandle);
 }
 template <typename Size>
-CallResult abi_isend(void* comm, void* data, Size size, int tag, void*, void** request) {
-  return isend(comm, data, static_cast<size_t>(size), tag, request);
+CallResult abi_isend(void* comm, void* data, Size size, int tag, void* mhandle, void** request) {
+  return isend(comm, data, static_cast<size_t>(size), tag, mhandle, request);
 }
-CallResult abi_isend(void* comm, void* data, size_t size, int tag, void*, void*, void** request) {
-  return isend(comm, data, size, tag, request);
+CallResult abi_isend(void* comm, void* data, size_t size, int tag, void* mhandle, void*, void** request) {
+  return isend(comm, data, size, tag, mhandle, request);
 }
 template <typename Size>
-CallResult abi_irecv(void* comm, int n, void** data, Size* sizes, int* tags, void**, void** request) {
-  return irecv(comm, n, data, sizes, tags, request);
-}
-CallResult abi_irecv(void* comm, int n, void** data, size_t* sizes, int* tags, void**, void**,
+CallResult abi_irecv(void* comm, int n, void** data, Size* sizes, int* tags, void** mhandles,
                      void** request) {
-  return irecv(comm, n, data, sizes, tags, request);
+  return irecv(comm, n, data, sizes, tags, mhandles, request);
+}
+CallResult abi_irecv(void* comm, int n, void** data, size_t* sizes, int* tags, void** mhandles, void**,
+                     void** request) {
+  return irecv(comm, n, data, sizes, tags, mhandles, request);
 }
 
 // Hints on the next operations (v11 and later): Weft does the same whatever they say.
@@ -92,8 +93,8 @@ CallResult abi_set_net_attributes(void*, Attributes*) {
   return CallResult::kSuccess;
 }
 
-// Members that are not set stay null, which NCCL reads as "not offered": DMA-BUF (host memory only), device
-// registrations, irecvConsumed (device offload), makeVDevice (Weft bundles the interfaces itself).
+// Members that are not set stay null, which NCCL reads as "not offered": device registrations, irecvConsumed
+// (device offload), makeVDevice (Weft bundles the interfaces itself).
 template <int version, typename Net>
 constexpr Net make_table() {
   Net net{};
@@ -105,6 +106,7 @@ constexpr Net make_table() {
   net.connect = abi_connect;
   net.accept = abi_accept;
   net.reg_mr = abi_reg_mr;
+  net.reg_mr_dma_buf = reg_mr_dma_buf;
   net.dereg_mr = dereg_mr;
   net.isend = abi_isend;
   net.irecv = abi_irecv;

@@ -8,12 +8,14 @@
 
 #include "plugins/nccl_net/banner.h"
 #include "plugins/nccl_net/log.h"
+#include "plugins/nccl_net/memory_handle.h"
 #include "plugins/nccl_net/simple_protocol.h"
 
 namespace weft::nccl_net {
 namespace {
 
 constexpr int kFirstVersionWithFinalize = 11;
+constexpr int kFirstVersionWithForceFlush = 9;
 
 template <typename Table>
 typename Table::mapped_type take_out(Table& table, void* key, std::mutex& mutex) {
@@ -41,6 +43,7 @@ Result<Owner*> PluginState::init(int abi_version, nccl::LogFunction log) {
   if (!context_) {
     if (Status created = create_context(abi_version); !created) return created;
   }
+  if (abi_version < kFirstVersionWithForceFlush) flushes_receives_ = true;
   if (abi_version < kFirstVersionWithFinalize) {
     pinned_ = true;
     return static_cast<Owner*>(nullptr);
@@ -56,9 +59,9 @@ Status PluginState::create_context(int abi_version) {
   Result<std::unique_ptr<Context>> context = Context::create(*config, context_log_sink());
   if (!context) return context.status();
   context_ = std::move(*context);
-  device_ = describe_device(context_->devices());
-  log_info(nccl::kLogInit | nccl::kLogNet,
-           banner(abi_version, context_->config(), context_->devices(), context_->transport()));
+  device_ = describe_device(context_->devices(), context_->device_memory());
+  log_info(nccl::kLogInit | nccl::kLogNet, banner(abi_version, context_->config(), context_->devices(),
+                                                  context_->transport(), context_->device_memory()));
   ensure_simple_protocol();
   return Status::ok();
 }
@@ -148,7 +151,7 @@ Result<Comm*> PluginState::accept(void* listen_comm) {
 }
 
 Comm* PluginState::keep(std::unique_ptr<Connection> connection) {
-  auto comm = std::make_unique<Comm>(std::move(connection));
+  auto comm = std::make_unique<Comm>(std::move(connection), flushes_receives_);
   Comm* key = comm.get();
   std::lock_guard lock(objects_mutex_);
   comms_.emplace(key, std::move(comm));
@@ -157,8 +160,25 @@ Comm* PluginState::keep(std::unique_ptr<Connection> connection) {
 
 Result<void*> PluginState::register_memory(const void* data, std::size_t bytes) {
   if (!context_) return Status(StatusCode::kInvalidArgument, "called before init");
-  std::unique_ptr<LastingMemory> memory = context_->promise_memory(data, bytes);
-  void* key = memory.get();
+  return keep(context_->promise_memory(data, bytes), MemoryKind::kHost);
+}
+
+// NCCL was told what the process can; a connection may be unable all the same, as one over TCP to a peer
+// without RDMA. Nothing is staged then behind its back.
+Result<void*> PluginState::register_device_memory(const Comm& comm, const void* data, std::size_t bytes,
+                                                  int dmabuf, std::uint64_t offset) {
+  if (!context_) return Status(StatusCode::kInvalidArgument, "called before init");
+  if (Status carries = comm.carries_device_memory(); !carries) {
+    return Status(carries.code(),
+                  carries.message() + "; WEFT_GPU_DIRECT=off has NCCL copy to host memory and back");
+  }
+  auto memory = context_->promise_device_memory(data, bytes, dmabuf, offset);
+  if (!memory) return memory.status();
+  return keep(std::move(*memory), MemoryKind::kDevice);
+}
+
+void* PluginState::keep(std::unique_ptr<LastingMemory> memory, MemoryKind kind) {
+  void* key = memory_handle(memory.get(), kind);
   std::lock_guard lock(objects_mutex_);
   memories_.emplace(key, std::move(memory));
   return key;

@@ -10,6 +10,9 @@
 // that an abort left behind, the last finalize.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -46,6 +49,9 @@ class PluginState {
   Status close_listen(void* listen_comm);
   // Never null: NCCL takes that for "not registered".
   Result<void*> register_memory(const void* data, std::size_t bytes);
+  // Memory of a GPU, for messages of this communicator; -1: no dmabuf.
+  Result<void*> register_device_memory(const Comm& comm, const void* data, std::size_t bytes, int dmabuf,
+                                       std::uint64_t offset);
   void deregister_memory(void* memory);
   // Pending requests are dropped.
   Status close_comm(void* comm);
@@ -62,10 +68,13 @@ class PluginState {
   void reclaim_half_open(const void* owner);
   void reclaim_everything();
   Comm* keep(std::unique_ptr<Connection> connection);
+  void* keep(std::unique_ptr<LastingMemory> memory, MemoryKind kind);
 
   std::mutex lifecycle_mutex_;  // one init or finalize at a time, to its end
   std::set<std::unique_ptr<Owner>> owners_;
   bool pinned_ = false;  // a version without finalize is in use
+  // A version is in use that cannot ask NCCL for flushes (before v9).
+  std::atomic<bool> flushes_receives_{false};
   std::unique_ptr<Context> context_;
   DeviceProperties device_;
   PendingConnects connects_;

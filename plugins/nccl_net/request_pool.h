@@ -16,14 +16,19 @@
 namespace weft::nccl_net {
 
 class Comm;
+class RequestPool;
 
 struct Request {
   Comm* comm = nullptr;
+  RequestPool* pool = nullptr;
   int count = 0;                        // messages that it stands for; 0: not in flight
   int done = 0;                         // leading messages whose completion has been seen
   StatusCode status = StatusCode::kOk;  // of the first message that failed
   std::array<RequestId, kMaxGroupedReceives> ids{};
   std::array<std::size_t, kMaxGroupedReceives> bytes{};
+  // Not null: a byte that came into device memory, to be flushed before the request is done.
+  const void* flush_at = nullptr;
+  RequestId flush = RequestId::kNone;
 };
 
 class RequestPool {
@@ -36,6 +41,7 @@ class RequestPool {
   explicit RequestPool(Comm* comm) {
     for (int i = 0; i < kCapacity; ++i) {
       requests_[static_cast<std::size_t>(i)].comm = comm;
+      requests_[static_cast<std::size_t>(i)].pool = this;
       free_[static_cast<std::size_t>(i)] = &requests_[static_cast<std::size_t>(i)];
     }
   }
@@ -48,6 +54,8 @@ class RequestPool {
     Request* request = free_[--free_count_];
     request->done = 0;
     request->status = StatusCode::kOk;
+    request->flush_at = nullptr;
+    request->flush = RequestId::kNone;
     return request;
   }
 

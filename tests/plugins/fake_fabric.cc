@@ -38,7 +38,9 @@ class FakeConnection final : public Connection {
   }
   ~FakeConnection() override { --fake::fabric().connections; }
 
-  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag) override {
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind memory) override {
+    if (memory != MemoryKind::kHost && !carries(memory)) return RequestId::kRefused;
+    fake::fabric().posted.push_back(memory);
     if (count(true) >= fake::fabric().free_requests) return RequestId::kNone;
     auto message = std::make_shared<Message>();
     message->bytes.resize(bytes);
@@ -47,15 +49,25 @@ class FakeConnection final : public Connection {
     out_->messages.push_back(message);
     return add({.sent = message, .tag = tag, .bytes = bytes});
   }
-  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag) override {
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind memory) override {
+    if (memory != MemoryKind::kHost && !carries(memory)) return RequestId::kRefused;
+    fake::fabric().posted.push_back(memory);
     if (count(false) >= fake::fabric().free_requests) return RequestId::kNone;
     return add({.sent = nullptr, .data = data, .capacity = capacity, .tag = tag});
   }
   bool has_receive_room(std::size_t receives) const override {
     return count(false) + static_cast<int>(receives) <= fake::fabric().free_requests;
   }
+  Status carries(MemoryKind memory) const override {
+    return memory == MemoryKind::kHost ? Status::ok() : fake::fabric().carries_device_memory;
+  }
+  RequestId post_flush(const void*) override {
+    ++fake::fabric().flushes;
+    return kFlush;
+  }
   Completion test(RequestId request) override {
     progress();
+    if (request == kFlush) return {fake::fabric().deliver, 0, fake::fabric().failure.code()};
     const auto found = pending_.find(request);
     if (found == pending_.end()) return {true, 0, StatusCode::kInvalidArgument};
     Pending& pending = found->second;
@@ -90,6 +102,8 @@ class FakeConnection final : public Connection {
   Status cut_path(int) override { return {}; }
 
  private:
+  static constexpr RequestId kFlush{1u << 31};
+
   int count(bool sends) const {
     return static_cast<int>(std::count_if(pending_.begin(), pending_.end(), [&](const auto& entry) {
       return (entry.second.sent != nullptr) == sends;
@@ -114,7 +128,7 @@ class FakeConnection final : public Connection {
 
   std::shared_ptr<Wire> out_, in_;
   std::map<RequestId, Pending> pending_;  // ordered: the n-th send meets the n-th receive
-  std::uint32_t next_ = 1;
+  std::uint32_t next_ = 2;
 };
 
 struct Meeting {
@@ -192,6 +206,15 @@ class FakeContext final : public Context {
     return std::unique_ptr<Connector>(new FakeConnector(number));
   }
   std::unique_ptr<LastingMemory> promise_memory(const void*, std::size_t) override {
+    return std::make_unique<LastingMemory>();
+  }
+  const DeviceMemorySupport& device_memory() const override { return fake::fabric().device_memory; }
+  Result<std::unique_ptr<LastingMemory>> promise_device_memory(const void*, std::size_t, int dmabuf,
+                                                               std::uint64_t) override {
+    const DeviceMemorySupport& support = fake::fabric().device_memory;
+    if (dmabuf < 0 ? !support.peer_memory : !support.dmabuf)
+      return Status(StatusCode::kInvalidArgument, support.why_not);
+    fake::fabric().dmabufs.push_back(dmabuf);
     return std::make_unique<LastingMemory>();
   }
   std::string statistics_json() const override { return "{}"; }

@@ -23,10 +23,15 @@ struct Fabric {
   bool deliver = true;                      // false: nothing completes
   Status failure;                           // every pending and later request completes with this
   int free_requests = kMaxPendingRequests;  // per direction of a connection
+  DeviceMemorySupport device_memory{false, false, "there is none in here"};
+  Status carries_device_memory;  // what Connection::carries says of it
 
   // What the test reads.
   int contexts_created = 0;
   int contexts = 0, connections = 0, listeners = 0, connectors = 0;  // alive
+  std::vector<MemoryKind> posted;                                    // of each message
+  int flushes = 0;
+  std::vector<int> dmabufs;  // that were promised; -1 for addresses
   LogLevel log_level = LogLevel::kError;
   LogSink log;
 };

@@ -5,8 +5,11 @@
 #include <chrono>
 #include <cstdint>
 
+#include "plugins/nccl_net/abi/net_v12.h"
+#include "plugins/nccl_net/abi/net_v6.h"
 #include "plugins/nccl_net/connect_state.h"
 #include "plugins/nccl_net/device_properties.h"
+#include "plugins/nccl_net/memory_handle.h"
 #include "plugins/nccl_net/result.h"
 #include "plugins/nccl_net/simple_protocol.h"
 
@@ -49,6 +52,32 @@ TEST(DescribeDevice, TakesTheFirstPciDeviceAndStopsAtItsAddress) {
   EXPECT_STREQ(
       describe_device({{"eth1", "10.0.0.4", 10000, "/sys/devices/pci0000:00/0000:3b:00.1"}}).pci_path,
       "/sys/devices/pci0000:00/0000:3b:00.1");
+}
+
+TEST(DescribeDevice, OffersWhatMemoryNicsReachAndAsksForFlushesThen) {
+  struct {
+    DeviceMemorySupport memory;
+    int ptr_support, force_flush;
+  } const cases[] = {{{false, false, "none"}, nccl::kPtrHost, 0},
+                     {{true, false, ""}, nccl::kPtrHost | nccl::kPtrCuda, 1},
+                     {{false, true, ""}, nccl::kPtrHost | nccl::kPtrDmaBuf, 1},
+                     {{true, true, ""}, nccl::kPtrHost | nccl::kPtrCuda | nccl::kPtrDmaBuf, 1}};
+  for (const auto& each : cases) {
+    nccl::v12::Properties properties;
+    fill_properties(describe_device({{"eth0", "10.0.0.1", 25000, ""}}, each.memory), &properties);
+    EXPECT_EQ(properties.ptr_support, each.ptr_support);
+    EXPECT_EQ(properties.force_flush, each.force_flush);
+    nccl::v6::Properties old;
+    fill_properties(describe_device({{"eth0", "10.0.0.1", 25000, ""}}, each.memory), &old);
+    EXPECT_EQ(old.ptr_support, each.ptr_support);
+  }
+}
+
+TEST(MemoryHandle, TellsTheKindWithoutBeingLookedUp) {
+  const LastingMemory memory;
+  EXPECT_EQ(memory_kind(memory_handle(&memory, MemoryKind::kHost)), MemoryKind::kHost);
+  EXPECT_EQ(memory_kind(memory_handle(&memory, MemoryKind::kDevice)), MemoryKind::kDevice);
+  EXPECT_EQ(memory_kind(nullptr), MemoryKind::kHost);
 }
 
 // Stands for a connect under way and tells when it was ended.

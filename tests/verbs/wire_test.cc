@@ -50,6 +50,36 @@ TEST(Place, IsRefusedWhereItIsCutOrImpossible) {
   }
 }
 
+// A peer must not have the CPU write to device memory, nor read it, whatever its frame says.
+TEST(Payload, BehindAHeaderIsNotForDeviceMemory) {
+  std::byte somewhere{};
+  const auto landing = [&](multipath::LandingVerdict verdict, MemoryKind memory) {
+    multipath::Landing made;
+    made.verdict = verdict;
+    made.at = &somewhere;
+    made.memory = memory;
+    return made;
+  };
+  const auto to_host = landing(multipath::LandingVerdict::kPlace, MemoryKind::kHost);
+  const auto to_device = landing(multipath::LandingVerdict::kPlace, MemoryKind::kDevice);
+  const auto to_nowhere = landing(multipath::LandingVerdict::kDiscard, MemoryKind::kDevice);
+  multipath::FrameHeader header;
+  header.type = multipath::FrameType::kData;
+  header.length = 100;
+  EXPECT_EQ(check_payload(header, 100, to_host), nullptr);
+  EXPECT_EQ(check_payload(header, 0, to_host), nullptr);  // it was written
+  EXPECT_NE(check_payload(header, 99, to_host), nullptr);
+  EXPECT_EQ(check_payload(header, 0, to_device), nullptr);
+  EXPECT_NE(check_payload(header, 100, to_device), nullptr);
+  EXPECT_NE(check_payload(header, 1, to_device), nullptr);
+  EXPECT_EQ(check_payload(header, 100, to_nowhere), nullptr);  // a late copy, dropped unread
+  header.flags = multipath::kFlagChecksum;
+  EXPECT_EQ(check_payload(header, 100, to_host), nullptr);
+  EXPECT_NE(check_payload(header, 0, to_device), nullptr);
+  header.length = 0;
+  EXPECT_NE(check_payload(header, 1, to_device), nullptr);
+}
+
 TEST(Immediate, HoldsTheLargestOfEachField) {
   const Immediate all[] = {{0, 0, 0},    {255, 1023, 16383}, {255, 0, 0},
                            {0, 1023, 0}, {0, 0, 16383},      {17, 600, 4711}};
