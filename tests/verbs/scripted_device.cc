@@ -72,6 +72,8 @@ void ScriptedDevice::install_functions() {
       sent.id = request->wr_id;
       sent.operation = request->opcode;
       sent.signaled = (request->send_flags & IBV_SEND_SIGNALED) != 0;
+      sent.pieces = request->num_sge;
+      sent.copied = (request->send_flags & IBV_SEND_INLINE) != 0;
       if (request->num_sge != 0) {
         sent.local_address = request->sg_list->addr;
         sent.local_key = request->sg_list->lkey;

@@ -27,6 +27,8 @@ class ScriptedDevice {
     ibv_wr_opcode operation{};
     bool signaled = false;
     std::vector<std::byte> message;  // of a SEND
+    int pieces = 0;
+    bool copied = false;  // inline: by the CPU
     std::uint64_t remote_address = 0;
     std::uint32_t remote_key = 0;
     std::uint32_t length = 0;

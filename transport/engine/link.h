@@ -25,8 +25,10 @@ class Link {
   Link(const multipath::EndpointConfig& config, std::unique_ptr<Backend> backend,
        std::shared_ptr<const Log> log);
 
-  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag, MemoryKind memory);
-  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag, MemoryKind memory);
+  RequestId post_send(const void* data, std::size_t bytes, std::uint32_t tag,
+                      MemoryKind memory = MemoryKind::kHost);
+  RequestId post_receive(void* data, std::size_t capacity, std::uint32_t tag,
+                         MemoryKind memory = MemoryKind::kHost);
   RequestId post_flush(const void* data);
   // Whether device memory can be posted; else why not, naming the peer.
   Status takes_device_memory() const;

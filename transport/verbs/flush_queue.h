@@ -28,7 +28,7 @@ class FlushQueue {
  public:
   enum class Outcome : std::uint8_t { kNone, kDone, kFailed };
 
-  static Result<std::unique_ptr<FlushQueue>> create(std::shared_ptr<Rail> rail);
+  static Result<std::unique_ptr<FlushQueue>> create(const RailPort& port);
   ~FlushQueue();
   FlushQueue(const FlushQueue&) = delete;
   FlushQueue& operator=(const FlushQueue&) = delete;
@@ -41,12 +41,12 @@ class FlushQueue {
   const std::string& failure() const { return failure_; }
 
  private:
-  explicit FlushQueue(std::shared_ptr<Rail> rail) : rail_(std::move(rail)) {}
+  explicit FlushQueue(const RailPort& port) : port_(port) {}
   Status open();
   Status connect_to_itself();
   Status failed(const char* what, int error) const;
 
-  const std::shared_ptr<Rail> rail_;
+  const RailPort port_;
   ibv_cq* completions_ = nullptr;
   ibv_qp* queue_ = nullptr;
   ibv_mr* memory_ = nullptr;

@@ -31,9 +31,11 @@ void for_each(std::uint32_t planes, Function&& function) {
 
 }  // namespace
 
-Flushes::Flushes(std::vector<std::shared_ptr<Rail>> rails,
+Flushes::Flushes(const std::vector<std::shared_ptr<Rail>>& rails,
                  std::vector<std::shared_ptr<RegistrationCache>> caches)
-    : rails_(std::move(rails)), caches_(std::move(caches)), ports_(rails_.size()) {}
+    : caches_(std::move(caches)), ports_(rails.size()) {
+  for (std::size_t plane = 0; plane < rails.size(); ++plane) ports_[plane].port = rails[plane]->port();
+}
 
 Flushes::~Flushes() {
   for (std::size_t plane = 0; plane < ports_.size(); ++plane) {
@@ -75,7 +77,7 @@ Status Flushes::begin(std::uint32_t number, const std::byte* data) {
 void Flushes::start(std::size_t plane) {
   Port& port = ports_[plane];
   if (!port.queue) {
-    auto queue = FlushQueue::create(rails_[plane]);
+    auto queue = FlushQueue::create(port.port);
     if (!queue) {
       port.failure = queue.status().message();
       return;
@@ -108,7 +110,7 @@ void Flushes::poll_port(std::size_t plane) {
   if (outcome == FlushQueue::Outcome::kNone) return;
   if (outcome == FlushQueue::Outcome::kFailed) return retry_later(plane);
   port.covered = port.reading.number;
-  port.failing_since.reset();
+  port.unanswered_since.reset();
   drop(plane, port.reading);
   if (port.waiting.exists) {
     start(plane);
@@ -121,17 +123,19 @@ Status Flushes::tick(TimePoint now) {
   Status result;
   for_each(pending_, [&](std::size_t plane) {
     Port& port = ports_[plane];
-    if (port.reading.exists || failed_) return;
-    if (!port.failing_since) port.failing_since = now;
-    if (now - *port.failing_since > kPatience) {
+    if (failed_) return;
+    if (!port.unanswered_since) port.unanswered_since = now;
+    if (now - *port.unanswered_since > kPatience) {
       failed_ = true;
       result = Status(
           StatusCode::kUnreachable,
           fmt::format("device {}: what it has received into memory of a GPU cannot be read back over it for "
                       "{} s, so that it is not sure to be visible there: {}",
-                      rails_[plane]->port().name, kPatience.count(), port.failure));
+                      port.port.name, kPatience.count(),
+                      port.failure.empty() ? "it does not answer" : port.failure));
       return;
     }
+    if (port.reading.exists) return;
     if (port.tried && now - *port.tried < kRetryPause) return;
     port.tried = now;
     start(plane);

@@ -4,8 +4,8 @@
 // At most one read is under way on a port. Flushes that are asked for meanwhile share the next one, which
 // begins after all that they are about has arrived; so their number needs no limit and no memory.
 //
-// A port that goes down may fail to read back what it brought before. It is tried anew for kPatience; another
-// port's read would not do, for it takes another way through PCIe.
+// A port that goes down may fail to read back what it brought before, or not answer. It is tried anew for
+// kPatience; another port's read would not do, for it takes another way through PCIe.
 //
 // Threads: under the link's lock. Nothing allocates once a port's queue is made.
 #pragma once
@@ -27,7 +27,8 @@ namespace weft::verbs {
 class Flushes {
  public:
   // Both have an element a plane.
-  Flushes(std::vector<std::shared_ptr<Rail>> rails, std::vector<std::shared_ptr<RegistrationCache>> caches);
+  Flushes(const std::vector<std::shared_ptr<Rail>>& rails,
+          std::vector<std::shared_ptr<RegistrationCache>> caches);
   ~Flushes();
   Flushes(const Flushes&) = delete;
   Flushes& operator=(const Flushes&) = delete;
@@ -50,10 +51,11 @@ class Flushes {
     RegistrationCache::Held memory;
   };
   struct Port {
+    RailPort port;
     std::unique_ptr<FlushQueue> queue;
     Read reading, waiting;
     std::uint32_t covered = 0;  // flushes up to this one are done here; means something while some are not
-    std::optional<multipath::TimePoint> failing_since, tried;
+    std::optional<multipath::TimePoint> unanswered_since, tried;
     std::string failure;
   };
 
@@ -62,7 +64,6 @@ class Flushes {
   void retry_later(std::size_t plane);
   void poll_port(std::size_t plane);
 
-  const std::vector<std::shared_ptr<Rail>> rails_;
   const std::vector<std::shared_ptr<RegistrationCache>> caches_;
   std::vector<Port> ports_;
   std::uint32_t landed_ = 0;   // planes

@@ -284,7 +284,9 @@ bool QueuePair::destroy() {
 }
 
 void QueuePair::note_failure(const ibv_qp& queue) {
-  static_cast<QueuePair*>(queue.qp_context)->failed_.store(true, std::memory_order_relaxed);
+  // One without is a flush_queue's, which looks at its completions only.
+  if (queue.qp_context != nullptr)
+    static_cast<QueuePair*>(queue.qp_context)->failed_.store(true, std::memory_order_relaxed);
 }
 
 }  // namespace weft::verbs

@@ -120,7 +120,9 @@ bool Rail::post_receives() {
 }
 
 void Rail::note_failure(const ibv_cq& queue) {
-  static_cast<Rail*>(queue.cq_context)->failed_.store(true, std::memory_order_relaxed);
+  // One without is a flush_queue's, which is tried anew.
+  if (queue.cq_context != nullptr)
+    static_cast<Rail*>(queue.cq_context)->failed_.store(true, std::memory_order_relaxed);
 }
 
 void Rail::note_failure(const ibv_srq& queue) {
