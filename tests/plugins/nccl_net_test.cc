@@ -399,7 +399,9 @@ TYPED_TEST(NcclNet, CarriesAndFlushesGpuMemory) {
   EXPECT_TRUE(this->is_done(recv));
   EXPECT_TRUE(this->is_done(send));
   // NCCL need not call iflush in versions in which it cannot be told to.
-  if (TypeParam::kVersion < 9) EXPECT_EQ(fabric().flushes, 1);
+  if (TypeParam::kVersion < 9) {
+    EXPECT_EQ(fabric().flushes, 1);
+  }
   const int before = fabric().flushes;
   void* data = this->buffer_.data();
   int size = 10;

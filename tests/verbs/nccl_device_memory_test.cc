@@ -177,7 +177,7 @@ class GpuMemory : public testing::Test {
   void* comm_ = nullptr;
 };
 
-// v8 last: from there on the plugin keeps its context, and flushes by itself.
+// In this order: versions before v11 keep the plugin's context, and those before v9 have it flush by itself.
 using Versions = testing::Types<Abi12, Abi9, Abi8>;
 TYPED_TEST_SUITE(GpuMemory, Versions);
 
@@ -185,7 +185,9 @@ TYPED_TEST(GpuMemory, TravelsUntouchedAndIsFlushed) {
   typename TypeParam::Properties properties;
   ASSERT_EQ(this->net_.table().get_properties(0, &properties), Result::kSuccess);
   EXPECT_EQ(properties.ptr_support, kPtrHost | kPtrCuda);
-  if constexpr (requires { properties.force_flush; }) EXPECT_EQ(properties.force_flush, 1);
+  if constexpr (requires { properties.force_flush; }) {
+    EXPECT_EQ(properties.force_flush, 1);
+  }
   std::array<Buffer, kSteps> buffers;
   for (Buffer& buffer : buffers) {
     ASSERT_EQ(this->net_.table().reg_mr(this->comm_, buffer.at(), kCapacity, kPtrCuda, &buffer.as_device),
