@@ -104,6 +104,8 @@ class Victim {
   }
 
   void send(std::size_t path, std::span<const std::byte> bytes) {
+    // An idle link does not look at its device more often than every few microseconds.
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
     device.receive(queues_[path], bytes);
     turn();
   }

@@ -10,9 +10,9 @@ namespace {
 // Does not compile when a field is added or removed: add a test of where the new one acts, then its name
 // here.
 [[maybe_unused]] void every_field_has_a_test(const RdmaConfig& config) {
-  // relaxed_ordering: registrar_test.cc. disabled and mrc are for whoever chooses the transport.
+  // relaxed_ordering: registrar_test.cc. disabled, gpu_direct and mrc are for whoever chooses the transport.
   const auto& [disabled, devices, gid_index, traffic_class, service_level, timeout, retry_count,
-               relaxed_ordering, mrc, mrc_ev_profile, mrc_cc_profile] = config;
+               relaxed_ordering, gpu_direct, mrc, mrc_ev_profile, mrc_cc_profile] = config;
   (void)disabled;
 }
 
