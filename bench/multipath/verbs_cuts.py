@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machines import Cluster, Command
+from netfabric.byte_samples import ByteSamples
 
 from .emulated_job import EmulatedJob
 from .outcome import Outcome
@@ -149,7 +150,7 @@ class Sample:
 
 
 @dataclass
-class GuestCounters:
+class GuestCounters(ByteSamples):
     """Byte counters of one host's NICs, while it is entered."""
     cluster: Cluster
     host: int
@@ -186,28 +187,6 @@ class GuestCounters:
         """When any plane brought something for the last time."""
         growths = [b.time_s for a, b in zip(self.samples, self.samples[1:]) if sum(b.received_bytes) - sum(a.received_bytes) > 2**16]
         return growths[-1] if growths else self.samples[0].time_s
-
-    def first_growth(self, plane: int, after_s: float, by_bytes: int) -> float | None:
-        """When a plane had brought `by_bytes` more than it had at `after_s`; None if it never did."""
-        base = None
-        for sample in self.samples:
-            if sample.time_s < after_s:
-                continue
-            base = sample.received_bytes[plane] if base is None else base
-            if sample.received_bytes[plane] - base >= by_bytes:
-                return sample.time_s
-        return None
-
-    def longest_silence(self, start_s: float, end_s: float) -> float:
-        """The longest time in which no plane brought a byte."""
-        longest, since, seen = 0.0, start_s, None
-        for sample in self.samples:
-            if not start_s <= sample.time_s <= end_s:
-                continue
-            total = sum(sample.received_bytes)
-            if seen is None or total != seen:
-                longest, since, seen = max(longest, sample.time_s - since), sample.time_s, total
-        return longest
 
 
 def _machines(settings: VerbsSettings) -> Cluster:

@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from .byte_samples import ByteSamples
 from .fabric import Fabric
 
 
@@ -14,7 +15,7 @@ class Sample:
     sent_bytes: tuple[int, ...]
 
 
-class PlaneCounters:
+class PlaneCounters(ByteSamples):
     """Samples the byte counters of one host's NICs while it is entered. `samples` may be read at any time."""
 
     def __init__(self, fabric: Fabric, host: int, interval_s: float = 0.002):
@@ -41,28 +42,6 @@ class PlaneCounters:
         if len(inside) < 2:
             return [0] * len(self._nics)
         return [last - first for first, last in zip(inside[0].received_bytes, inside[-1].received_bytes)]
-
-    def first_growth(self, plane: int, after_s: float, by_bytes: int) -> float | None:
-        """When a plane had brought `by_bytes` more than it had at `after_s`; None if it never did."""
-        base = None
-        for sample in list(self.samples):
-            if sample.time_s < after_s:
-                continue
-            base = sample.received_bytes[plane] if base is None else base
-            if sample.received_bytes[plane] - base >= by_bytes:
-                return sample.time_s
-        return None
-
-    def longest_silence(self, start_s: float, end_s: float) -> float:
-        """The longest time in which no plane brought a byte: seconds."""
-        longest, since, seen = 0.0, start_s, None
-        for sample in list(self.samples):
-            if not start_s <= sample.time_s <= end_s:
-                continue
-            total = sum(sample.received_bytes)
-            if seen is None or total != seen:
-                longest, since, seen = max(longest, sample.time_s - since), sample.time_s, total
-        return longest
 
     def _sample(self) -> None:
         while not self._stop.wait(self._interval_s):
