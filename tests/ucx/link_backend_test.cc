@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "tests/ucx/raw_peer.h"
+#include "tests/ucx/test_device.h"
 #include "transport/engine/link.h"
 #include "transport/multipath/crc32c.h"
 #include "transport/ucx/path_offer.h"
@@ -47,12 +48,7 @@ class UcxLinkBackend : public ::testing::Test {
   void SetUp() override {
     auto library = ucx_library();
     if (!library) GTEST_SKIP() << library.status().message();
-    auto devices = list_devices(**library);
-    ASSERT_TRUE(devices.is_ok()) << devices.status().message();
-    DeviceName device = devices->front();
-    for (const DeviceName& one : *devices)
-      if (!one.is_tcp() || (device.is_tcp() && one.name == "lo")) device = one;
-    auto context = DeviceContext::open(**library, device);
+    auto context = open_test_device(**library);
     ASSERT_TRUE(context.is_ok()) << context.status().message();
     context_ = *context;
 
@@ -66,8 +62,9 @@ class UcxLinkBackend : public ::testing::Test {
     plan.ports = {0};
     auto log = std::make_shared<engine::Log>(
         [this](LogLevel, const std::string& message) { said_ += message + '\n'; }, LogLevel::kWarn);
-    auto backend = std::make_unique<LinkBackend>(
-        std::move(plan), std::make_shared<WorkerShelf>(std::vector{context_}), std::vector{device.name}, log);
+    auto backend =
+        std::make_unique<LinkBackend>(std::move(plan), std::make_shared<WorkerShelf>(std::vector{context_}),
+                                      std::vector{context_->device().name}, log);
     backend_ = backend.get();
     link_ = std::make_unique<engine::Link>(config, std::move(backend), log);
   }

@@ -9,6 +9,8 @@
 #include <functional>
 #include <numeric>
 
+#include "tests/ucx/test_device.h"
+
 namespace weft::ucx {
 namespace {
 
@@ -71,16 +73,10 @@ FrameHeader data_frame(std::uint32_t sequence, std::uint64_t offset, std::size_t
 
 class PathWorkerTest : public ::testing::Test {
  protected:
-  // The devices that there are: RDMA in an emulated machine, loopback elsewhere.
   void SetUp() override {
     auto library = ucx_library();
     if (!library) GTEST_SKIP() << library.status().message();
-    auto devices = list_devices(**library);
-    ASSERT_TRUE(devices.is_ok()) << devices.status().message();
-    DeviceName device = devices->front();
-    for (const DeviceName& one : *devices)
-      if (!one.is_tcp() || (device.is_tcp() && one.name == "lo")) device = one;
-    auto context = DeviceContext::open(**library, device);
+    auto context = open_test_device(**library);
     ASSERT_TRUE(context.is_ok()) << context.status().message();
     context_ = *context;
     near_ = make();
