@@ -127,7 +127,9 @@ TEST_P(PlantedFault, IsCaughtByItsCheckEveryTime) {
       EXPECT_EQ(run.verdicts.at(check), "fail") << check << "\n" << run.report.dump(1);
     }
     // One check's failure is no reason for another's: where the fault leaves plain traffic alone, that
-    // passes.
+    // passes. A thread that outlives its library crashes any check that closes the library, or does not,
+    // as the thread's next turn falls.
+    if (std::string(GetParam().fault) == "kThreadOutlivesLibrary") continue;
     const bool cannot_connect = std::string(GetParam().fault) == "kBlockingConnect";
     EXPECT_EQ(run.verdicts.at("connect_and_transfer"), cannot_connect ? "fail" : "pass")
         << run.report.dump(1);
