@@ -8,18 +8,24 @@ from machines import Cluster, Command, MachineError
 from netfabric.weft_job import PerfRow, Statistics, parse_perf
 
 # Each rank takes the devices of its host, and files of its own.
-_AS_RANK = ('folder=$1; shift; export WEFT_TRANSPORT=verbs WEFT_IB_HCA="=$RDMA_VM_DEVICES" '
-            'WEFT_STATS_FILE="$folder/statistics-$RANK.json"; exec "$@" -J "$folder/perf-$RANK.json"')
+_AS_RANK = ('folder=$1; shift; export WEFT_TRANSPORT=verbs WEFT_IB_HCA="=$RDMA_VM_DEVICES"; '
+            'if [ -n "$WEFT_STATS_INTERVAL_MS" ]; then export WEFT_STATS_FILE="$folder/statistics-$RANK.json"; fi; '
+            'exec "$@" -J "$folder/perf-$RANK.json"')
 
 
 class EmulatedJob:
     """Two ranks that run while it is entered; they are ended on leaving."""
 
-    def __init__(self, cluster: Cluster, program: str, arguments: list[str], folder: Path, environment: dict[str, str] | None = None):
-        """`folder`: the cluster was made with it as writable; what is in it is removed."""
+    def __init__(self, cluster: Cluster, program: str, arguments: list[str], folder: Path, environment: dict[str, str] | None = None,
+                 statistics_ms: int | None = 100):
+        """`folder`: the cluster was made with it as writable; what is in it is removed. `statistics_ms`: how often the ranks write
+        their statistics, None for never. Files that are shared with the emulated machine cost its processors a good part of
+        what they have."""
         self._cluster, self._folder = cluster, folder
         self._argv = ["sh", "-c", _AS_RANK, "sh", str(folder), program, "perf", *arguments]
-        self._environment = {"WEFT_STATS_INTERVAL_MS": "100", "WEFT_CONNECT_TIMEOUT_MS": "120000"} | (environment or {})
+        self._environment = {"WEFT_CONNECT_TIMEOUT_MS": "120000"} | (environment or {})
+        if statistics_ms is not None:
+            self._environment["WEFT_STATS_INTERVAL_MS"] = str(statistics_ms)
         self._output: dict[int, bytearray] = {}
         self.ranks: list[Command] = []
 
