@@ -130,6 +130,36 @@ TEST(Endpoint, APathThatFallsSilentIsLeftAndComesBack) {
   EXPECT_TRUE(pair.b().paths()[0].usable());
 }
 
+// The last path that may carry data is not left for one that may not yet: silence may be the peer's, and then
+// nothing would be left until new paths have been probed.
+TEST(Endpoint, TheLastTrustedPathIsNotLeftForUntriedOnes) {
+  EndpointConfig config = EndpointPair::small_config(2);
+  config.good_probes_needed = 200;
+  EndpointPair pair(config);
+  pair.connect_all();
+  bool silent = false;
+  pair.filter = [&](int, const Transmission& frame) { return frame.path == PathId{0} || !silent; };
+  pair.a().path_lost(PathId{0}, Incarnation{1}, LossReason::kReset, pair.now());
+  pair.advance(50ms);
+  auto sent = pattern(20000);
+  std::vector<std::byte> got(sent.size());
+  RequestId receive = pair.b().post_receive(got.data(), got.size(), 1);
+  pair.settle();
+  silent = true;
+  RequestId send = pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(300ms);
+  const Path& fresh = pair.a().paths()[0];
+  ASSERT_TRUE(fresh.connected && !fresh.trusted);
+  EXPECT_GT(fresh.last_heard, pair.now() - Duration(50ms)) << "the peer lives";
+  EXPECT_EQ(pair.a().paths()[1].failures, 0u);
+  for (int i = 0; i < 1000 && !fresh.trusted; ++i) pair.advance(1ms);
+  pair.advance(10ms);
+  EXPECT_EQ(pair.a().paths()[1].failures, 1u);
+  EXPECT_TRUE(pair.b().take_completion(receive).done);
+  EXPECT_TRUE(pair.a().take_completion(send).done);
+  EXPECT_EQ(sent, got);
+}
+
 TEST(Endpoint, AllPathsDeadFailsEverythingInTime) {
   EndpointPair pair(EndpointPair::small_config(2));
   pair.connect_all();

@@ -360,9 +360,11 @@ bool Endpoint::is_suspicious(PathId id, TimePoint now) const {
   return now - silent_since(path) > config_.path_timeout / 4;
 }
 
+// By paths that could take over: where the peer is slow and its paths seem to die one after the other, new
+// ones, which may not carry data yet, must not talk this end out of the last old one.
 bool Endpoint::peer_is_alive_elsewhere(PathId id, TimePoint since) const {
   for (std::size_t i = 0; i < paths_.size(); ++i)
-    if (i != index(id) && paths_[i].connected && paths_[i].last_heard > since) return true;
+    if (i != index(id) && paths_[i].trusted && paths_[i].last_heard > since) return true;
   return false;
 }
 
