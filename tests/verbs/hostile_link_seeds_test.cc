@@ -26,6 +26,7 @@ class ByChance {
       settle();
     }
     victim_.device.refuses = {};
+    victim_.device.refuses_to_destroy = false;
     reached_.writes += victim_.writes;
     for (std::size_t at = 0; (at = victim_.said.find("is closed: the peer sent", at)) != std::string::npos;
          ++at)
@@ -196,7 +197,8 @@ class ByChance {
         return;
       case 7:
         victim_.device.refuses.modify_to_error = below(100) == 0;
-        victim_.device.refuses.destroy = below(200) == 0;
+        victim_.wait_for_burials();
+        victim_.device.refuses_to_destroy = below(200) == 0;
         return;
       case 8:
       case 9:

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <string>
 
 #include "tests/verbs/link_under_attack.h"
@@ -301,12 +302,13 @@ TEST(HostileLink, AQueuePairThatCannotBeFencedEndsTheConnection) {
   Guarded buffer(100000);
   const RequestId receive = victim.link().post_receive(buffer.data(), buffer.size, 0);
   victim.turn();
-  victim.device.refuses.modify_to_error = victim.device.refuses.destroy = true;
+  victim.device.refuses.modify_to_error = victim.device.refuses_to_destroy = true;
   victim.send(0, std::vector<std::byte>(3));
   victim.turn();
   EXPECT_FALSE(victim.link().error());
   EXPECT_THAT(victim.link().error().message(), HasSubstr("does not take queue pair"));
   victim.device.refuses = {};
+  victim.device.refuses_to_destroy = false;
   victim.turn();
   const Completion completion = victim.link().test(receive);
   EXPECT_TRUE(completion.done);
@@ -323,6 +325,26 @@ TEST(HostileLink, AQueuePairThatOnlyDestroyingStopsIsDestroyed) {
   EXPECT_TRUE(victim.serves(1));
 }
 
+// Seconds, where the network still holds packets of it or firmware does not answer.
+TEST(HostileLink, ADeviceThatIsSlowToDestroyHoldsNothingUp) {
+  Victim victim;
+  std::promise<void> may_end;
+  victim.device.before_destroying = [end = may_end.get_future().share()] { end.wait(); };
+  const std::uint32_t queue = victim.queue(0);
+  const std::size_t before = victim.device.queue_pairs();
+  victim.send(0, std::vector<std::byte>(3));
+  EXPECT_FALSE(victim.device.is_in_service(queue));
+  victim.wait_for_ticks(100);  // until long after it would have been destroyed
+  Guarded buffer(100);
+  const RequestId receive = victim.link().post_receive(buffer.data(), buffer.size, 0);
+  victim.send(1, message(victim.data(1), std::vector<std::byte>(16)));
+  EXPECT_TRUE(victim.link().test(receive).done);
+  EXPECT_EQ(victim.device.queue_pairs(), before) << "it is gone already: nothing was shown";
+  may_end.set_value();
+  victim.wait_for_burials();
+  EXPECT_EQ(victim.device.queue_pairs(), before - 1);
+}
+
 TEST(HostileLink, DialsByThousandsLeaveNothingBehind) {
   Victim victim;
   const std::size_t before = victim.device.queue_pairs();
@@ -331,6 +353,7 @@ TEST(HostileLink, DialsByThousandsLeaveNothingBehind) {
     if (incarnation % 50 == 0) victim.link().housekeep();
   }
   for (int i = 0; i < 25; ++i) victim.wait_for_ticks();
+  victim.wait_for_burials();
   EXPECT_LE(victim.device.queue_pairs(), before + kPaths) << "one in service and one awaited a path";
 }
 

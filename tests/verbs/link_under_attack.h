@@ -67,7 +67,7 @@ class Victim {
     }
     const auto log = std::make_shared<const engine::Log>(
         [this](LogLevel, const std::string& line) { said += line + "\n"; }, LogLevel::kDebug);
-    auto backend = std::make_unique<LinkBackend>(plan, std::move(rails), std::move(caches), log);
+    auto backend = std::make_unique<LinkBackend>(plan, std::move(rails), std::move(caches), burial_, log);
     backend_ = backend.get();
     link_ = std::make_unique<engine::Link>(config, std::move(backend), log);
     for (std::size_t path = 0; path < kPaths; ++path) connect(path, 1);
@@ -120,8 +120,8 @@ class Victim {
     return header;
   }
   // A few turns of housekeeping.
-  void wait_for_ticks() {
-    for (int i = 0; i < 4; ++i) {
+  void wait_for_ticks(int ticks = 4) {
+    for (int i = 0; i < ticks; ++i) {
       link_->housekeep();
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -148,6 +148,7 @@ class Victim {
   engine::Link& link() { return *link_; }
   RailPort& port(std::size_t plane) { return ports_[plane]; }
   void end() { link_.reset(); }
+  void wait_for_burials() { burial_.wait(); }
 
   ScriptedDevice device;
   std::vector<std::shared_ptr<ScriptedRegistrar>> registrars;
@@ -181,6 +182,7 @@ class Victim {
   }
 
   std::vector<RailPort> ports_;
+  QueueBurial burial_;
   LinkBackend* backend_ = nullptr;
   std::unique_ptr<engine::Link> link_;
   std::array<std::uint32_t, kPaths> queues_{};

@@ -98,6 +98,7 @@ void ScriptedDevice::install_functions() {
     return 0;
   };
   verbs_.create_cq = [](ibv_context* context, int, void* owner, ibv_comp_channel*, int) {
+    std::lock_guard lock(of(context).mutex_);
     auto* made = new Completions;
     made->handle.cq_context = owner;
     made->handle.context = context;
@@ -105,6 +106,7 @@ void ScriptedDevice::install_functions() {
     return &made->handle;
   };
   verbs_.destroy_cq = [](ibv_cq* cq) {
+    std::lock_guard lock(of(cq->context).mutex_);
     auto* gone = reinterpret_cast<Completions*>(cq);
     ScriptedDevice& device = of(cq->context);
     std::replace(device.completion_queues_.begin(), device.completion_queues_.end(), gone,
@@ -123,6 +125,7 @@ void ScriptedDevice::install_functions() {
     return 0;
   };
   verbs_.create_qp = [](ibv_pd* pd, ibv_qp_init_attr* wanted) {
+    std::lock_guard lock(of(pd->context).mutex_);
     ScriptedDevice& device = of(pd->context);
     auto* made = new Queue;
     made->handle.context = pd->context;
@@ -136,6 +139,7 @@ void ScriptedDevice::install_functions() {
     return &made->handle;
   };
   verbs_.modify_qp = [](ibv_qp* qp, ibv_qp_attr* attributes, int) {
+    std::lock_guard lock(of(qp->context).mutex_);
     ScriptedDevice& device = of(qp->context);
     auto& queue = *reinterpret_cast<Queue*>(qp);
     if (attributes->qp_state == IBV_QPS_ERR) {
@@ -148,12 +152,15 @@ void ScriptedDevice::install_functions() {
   };
   verbs_.destroy_qp = [](ibv_qp* qp) {
     ScriptedDevice& device = of(qp->context);
-    if (device.refuses.destroy) return EBUSY;
+    if (device.before_destroying) device.before_destroying();
+    if (device.refuses_to_destroy) return EBUSY;
+    std::lock_guard lock(device.mutex_);
     device.queues_.erase(qp->qp_num);
     delete reinterpret_cast<Queue*>(qp);
     return 0;
   };
   verbs_.plain_reg_mr = [](ibv_pd* pd, void* address, std::size_t bytes, int) {
+    std::lock_guard lock(of(pd->context).mutex_);
     auto* made = new ibv_mr{};
     made->context = pd->context;
     made->addr = address;
@@ -190,14 +197,21 @@ ScriptedDevice::Queue* ScriptedDevice::find(std::uint32_t number) const {
 }
 
 bool ScriptedDevice::is_in_service(std::uint32_t number) const {
+  std::lock_guard lock(mutex_);
   const Queue* queue = find(number);
   return queue != nullptr && queue->state != IBV_QPS_ERR;
 }
 
 const std::deque<ScriptedDevice::Sent>& ScriptedDevice::sends(std::uint32_t number) const {
+  std::lock_guard lock(mutex_);
   static const std::deque<Sent> kNone;
   const Queue* queue = find(number);
   return queue == nullptr ? kNone : queue->outstanding;
+}
+
+std::size_t ScriptedDevice::queue_pairs() const {
+  std::lock_guard lock(mutex_);
+  return queues_.size();
 }
 
 std::vector<ScriptedDevice::Sent> ScriptedDevice::take_sent() {
@@ -217,6 +231,7 @@ std::optional<std::uint64_t> ScriptedDevice::take_receive(Receives& receives,
 }
 
 void ScriptedDevice::receive(std::uint32_t number, std::span<const std::byte> message) {
+  std::lock_guard lock(mutex_);
   const auto place = places_.find(number);
   if (place == places_.end()) return;
   const auto id = take_receive(*place->second.second, message);
@@ -230,6 +245,7 @@ void ScriptedDevice::receive(std::uint32_t number, std::span<const std::byte> me
 }
 
 void ScriptedDevice::receive_immediate(std::uint32_t number, std::uint32_t immediate, std::uint32_t bytes) {
+  std::lock_guard lock(mutex_);
   const auto place = places_.find(number);
   if (place == places_.end()) return;
   const auto id = take_receive(*place->second.second, {});
@@ -244,6 +260,7 @@ void ScriptedDevice::receive_immediate(std::uint32_t number, std::uint32_t immed
 }
 
 void ScriptedDevice::complete_sends(std::uint32_t number, ibv_wc_status status) {
+  std::lock_guard lock(mutex_);
   Queue* const queue = find(number);
   if (queue == nullptr) return;
   for (const Sent& sent : queue->outstanding) {
@@ -259,10 +276,12 @@ void ScriptedDevice::complete_sends(std::uint32_t number, ibv_wc_status status) 
 }
 
 void ScriptedDevice::report_failure(std::size_t completion_queue) {
+  std::lock_guard lock(mutex_);
   Rail::note_failure(completion_queues_[completion_queue]->handle);
 }
 
 void ScriptedDevice::complete(std::size_t completion_queue, const ibv_wc& completion) {
+  std::lock_guard lock(mutex_);
   if (completion_queue < completion_queues_.size() && completion_queues_[completion_queue] != nullptr)
     push(*completion_queues_[completion_queue], completion);
 }

@@ -2,14 +2,17 @@
 // what it refuses. It stands in for libibverbs where a test must say exactly what a peer's NIC, hostile or
 // broken, brings, and in which order. What real devices do is tested over libibverbs in emulated machines.
 //
-// One thread. The device outlives what is made of it.
+// One thread, and beside it the one that buries queue pairs. The device outlives what is made of it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -37,7 +40,6 @@ class ScriptedDevice {
   };
   struct Refusals {
     bool modify_to_error = false;  // ibv_modify_qp to ERR
-    bool destroy = false;          // ibv_destroy_qp
     bool poll = false;
     bool receives = false;  // ibv_post_srq_recv
     bool sends = false;     // ibv_post_send
@@ -52,6 +54,9 @@ class ScriptedDevice {
   RailPort port(std::uint8_t plane);
 
   Refusals refuses;
+  std::atomic<bool> refuses_to_destroy{false};  // ibv_destroy_qp
+  // Called by ibv_destroy_qp first, on its caller's thread. Set while no queue pair is being buried.
+  std::function<void()> before_destroying;
 
   // What happens at a queue pair, to be found by the next poll. Nothing where it is gone: its completion
   // queue is then told all the same, as a NIC may that was late.
@@ -67,7 +72,7 @@ class ScriptedDevice {
   // Those of all queue pairs in order, since the last call.
   std::vector<Sent> take_sent();
   bool is_in_service(std::uint32_t queue_pair) const;
-  std::size_t queue_pairs() const { return queues_.size(); }
+  std::size_t queue_pairs() const;
   // The numbers of those that were made, the last one behind.
   const std::vector<std::uint32_t>& made() const { return made_; }
 
@@ -83,6 +88,7 @@ class ScriptedDevice {
   std::optional<std::uint64_t> take_receive(Receives& receives, std::span<const std::byte> message);
   Queue* find(std::uint32_t number) const;
 
+  mutable std::recursive_mutex mutex_;  // of all below
   VerbsLibrary verbs_;
   ibv_context context_{};
   ibv_pd domain_{};

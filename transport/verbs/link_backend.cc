@@ -29,13 +29,14 @@ std::string address_text(const QueueAddress& queue) {
 }  // namespace
 
 LinkBackend::LinkBackend(tcp::DialledPlan plan, std::vector<std::shared_ptr<Rail>> rails,
-                         std::vector<std::shared_ptr<RegistrationCache>> caches,
+                         std::vector<std::shared_ptr<RegistrationCache>> caches, QueueBurial& burial,
                          std::shared_ptr<const engine::Log> log)
     : plan_(std::move(plan)),
       rails_(std::move(rails)),
       events_(rails_.size()),
       memory_(caches, plan_.paths),
       flushes_(rails_, std::move(caches)),
+      burial_(burial),
       log_(std::move(log)),
       paths_(plan_.paths) {
   for (std::size_t plane = 0; plane < rails_.size(); ++plane) {
@@ -124,7 +125,11 @@ void LinkBackend::cut(PathId path, multipath::Endpoint& endpoint, TimePoint now)
 // Destroying a queue pair takes its unpolled completions along, and with them the knowledge which receive
 // buffers are free again. By the time they are buried all have been polled.
 void LinkBackend::bury_remains() {
-  std::erase_if(remains_, [](Remains& remains) { return --remains.ticks_left <= 0; });
+  std::erase_if(remains_, [this](Remains& remains) {
+    if (--remains.ticks_left > 0) return false;
+    burial_.take(std::move(remains.queue));
+    return true;
+  });
 }
 
 void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {

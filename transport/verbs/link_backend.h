@@ -18,6 +18,7 @@
 #include "transport/verbs/announcements.h"
 #include "transport/verbs/flushes.h"
 #include "transport/verbs/held_memory.h"
+#include "transport/verbs/queue_burial.h"
 #include "transport/verbs/queue_dial.h"
 #include "transport/verbs/queue_pair.h"
 #include "transport/verbs/rail.h"
@@ -27,9 +28,10 @@ namespace weft::verbs {
 
 class LinkBackend final : public tcp::DialledBackend {
  public:
-  // `rails` and `caches` have an element a plane.
+  // `rails` and `caches` have an element a plane. `burial` outlives the link.
   LinkBackend(tcp::DialledPlan plan, std::vector<std::shared_ptr<Rail>> rails,
-              std::vector<std::shared_ptr<RegistrationCache>> caches, std::shared_ptr<const engine::Log> log);
+              std::vector<std::shared_ptr<RegistrationCache>> caches, QueueBurial& burial,
+              std::shared_ptr<const engine::Log> log);
   ~LinkBackend() override;
 
   bool receive(multipath::Endpoint& endpoint, multipath::TimePoint now) override;
@@ -171,6 +173,7 @@ class LinkBackend final : public tcp::DialledBackend {
   std::vector<EventMarks> events_;
   HeldMemory memory_;
   Flushes flushes_;
+  QueueBurial& burial_;
   std::shared_ptr<const engine::Log> log_;
   std::vector<PathSlot> paths_;
   std::vector<Remains> remains_;

@@ -137,6 +137,7 @@ class VerbsTransport final : public tcp::DialledTransport {
   std::vector<RailPort> rail_ports_;                        // as `ports_`
   std::vector<std::shared_ptr<RegistrationCache>> caches_;  // as `ports_`
   std::size_t largest_chunk_bytes_ = std::size_t{1} << 30;
+  QueueBurial burial_;  // ends before the ports, whose addresses queue pairs read
 };
 
 Status VerbsTransport::open(std::span<const tcp::InterfaceAddress> host) {
@@ -266,7 +267,7 @@ Result<std::unique_ptr<tcp::DialledBackend>> VerbsTransport::make_backend(tcp::D
     caches.push_back(caches_[port]);
   }
   return std::unique_ptr<tcp::DialledBackend>(
-      std::make_unique<LinkBackend>(std::move(plan), std::move(rails), std::move(caches), log_));
+      std::make_unique<LinkBackend>(std::move(plan), std::move(rails), std::move(caches), burial_, log_));
 }
 
 // Where a cache has no room for another promise, messages from this memory have registrations of their own.
