@@ -14,7 +14,8 @@ add_library(weft::weft ALIAS weft_interface)
 # The libraries behind the public headers. libsodium is theirs alone, but whoever links a static library links what it
 # calls; in the build tree it is a private dependency, which is not exported.
 set(weft_public_libraries weft_transport weft_engine weft_engine_config weft_multipath weft_tcp weft_tcp_edge
-                          weft_verbs weft_verbs_edge weft_ucx weft_ucx_edge weft_process weft_algorithms weft_bootstrap)
+                          weft_verbs weft_verbs_edge weft_ucx weft_ucx_edge weft_process weft_algorithms weft_bootstrap
+                          weft_compression_cpu)
 target_link_libraries(weft_interface INTERFACE weft_transport weft_algorithms weft_bootstrap)
 foreach(library weft_transport weft_tcp weft_tcp_edge weft_verbs weft_verbs_edge weft_ucx weft_ucx_edge weft_bootstrap)
   target_link_libraries(${library} INTERFACE $<INSTALL_INTERFACE:weft::sodium>)

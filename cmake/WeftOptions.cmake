@@ -74,6 +74,13 @@ if(WEFT_SODIUM_ARCHIVE)
   set_target_properties(PkgConfig::sodium PROPERTIES INTERFACE_LINK_LIBRARIES "${WEFT_SODIUM_ARCHIVE}")
 endif()
 
+# Level archive of bytes whose type nobody knows: an own match finder would be a zstd of our own.
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+find_library(WEFT_ZSTD_ARCHIVE libzstd.a HINTS ${zstd_LIBRARY_DIRS} ${zstd_LIBDIR})
+if(WEFT_ZSTD_ARCHIVE)
+  set_target_properties(PkgConfig::zstd PROPERTIES INTERFACE_LINK_LIBRARIES "${WEFT_ZSTD_ARCHIVE}")
+endif()
+
 option(WEFT_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(WEFT_BENCHMARKS "Build the yardsticks of bench/, which the netns tests compare with" ON)
 option(WEFT_PLANTED_BUGS "Build the multipath core once more with each planted bug, which its tests must catch" ON)

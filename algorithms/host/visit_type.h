@@ -3,10 +3,13 @@
 
 #include <cstdint>
 
-#include "algorithms/host/half_floats.h"
+#include "compression/half_floats.h"
 #include "weft/data_type.h"
 
 namespace weft::algorithms::host {
+
+using compression::Bfloat16;
+using compression::Float16;
 
 // Calls `visitor` with a value of the C++ type that stands for `type`.
 template <typename Visitor>

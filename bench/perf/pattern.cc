@@ -4,14 +4,14 @@
 #include <cstring>
 #include <type_traits>
 
-#include "algorithms/host/half_floats.h"
 #include "algorithms/host/visit_type.h"
+#include "compression/half_floats.h"
 
 namespace weft::bench {
 namespace {
 
 using algorithms::host::Bfloat16;
-using algorithms::host::Float16;
+using compression::Float16;
 
 // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
 std::uint64_t mix(std::uint64_t x) {
@@ -42,9 +42,9 @@ auto with_unsigned_of_size(std::size_t bytes, Visitor visitor) {
 template <typename T>
 T from_integer(std::int64_t value) {
   if constexpr (std::is_same_v<T, Float16>) {
-    return algorithms::host::to_float16(static_cast<float>(value));
+    return compression::to_float16(static_cast<float>(value));
   } else if constexpr (std::is_same_v<T, Bfloat16>) {
-    return algorithms::host::to_bfloat16(static_cast<float>(value));
+    return compression::to_bfloat16(static_cast<float>(value));
   } else {
     return static_cast<T>(value);
   }
@@ -54,9 +54,9 @@ T from_integer(std::int64_t value) {
 template <typename T>
 T average_of(std::int64_t sum, int ranks) {
   if constexpr (std::is_same_v<T, Float16>) {
-    return algorithms::host::to_float16(static_cast<float>(sum) / static_cast<float>(ranks));
+    return compression::to_float16(static_cast<float>(sum) / static_cast<float>(ranks));
   } else if constexpr (std::is_same_v<T, Bfloat16>) {
-    return algorithms::host::to_bfloat16(static_cast<float>(sum) / static_cast<float>(ranks));
+    return compression::to_bfloat16(static_cast<float>(sum) / static_cast<float>(ranks));
   } else if constexpr (std::is_floating_point_v<T>) {
     return static_cast<T>(sum) / static_cast<T>(ranks);
   } else if constexpr (std::is_signed_v<T>) {

@@ -10,10 +10,16 @@
 #include <random>
 #include <vector>
 
-#include "algorithms/host/half_floats.h"
+#include "compression/half_floats.h"
 
 namespace weft::algorithms::host {
 namespace {
+
+using compression::Bfloat16;
+using compression::Float16;
+using compression::to_bfloat16;
+using compression::to_float;
+using compression::to_float16;
 
 constexpr std::size_t kCounts[] = {0, 1, 63, 64, 65, 1000};
 

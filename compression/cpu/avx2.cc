@@ -1,0 +1,199 @@
+// 32 bytes at a time. Compiled for AVX2 and F16C, called only where both are.
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "compression/cpu/instruction_sets.h"
+#include "compression/cpu/reduce_loops.h"
+#include "compression/cpu/tile_loops.h"
+
+namespace weft::compression::cpu {
+namespace {
+
+struct Avx2Bytes {
+  static constexpr std::size_t kBytes = 32;
+  __m256i bits;
+
+  static __m256i loaded(const std::uint8_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static void stored(std::uint8_t* to, __m256i bits) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits);
+  }
+  static Avx2Bytes load(const std::uint8_t* from) { return {loaded(from)}; }
+  void store(std::uint8_t* to) const { stored(to, bits); }
+  static Avx2Bytes splat(std::uint8_t byte) { return {_mm256_set1_epi8(static_cast<char>(byte))}; }
+  friend Avx2Bytes operator&(Avx2Bytes a, Avx2Bytes b) { return {_mm256_and_si256(a.bits, b.bits)}; }
+  friend Avx2Bytes operator|(Avx2Bytes a, Avx2Bytes b) { return {_mm256_or_si256(a.bits, b.bits)}; }
+  friend Avx2Bytes operator+(Avx2Bytes a, Avx2Bytes b) { return {_mm256_add_epi8(a.bits, b.bits)}; }
+  friend Avx2Bytes operator-(Avx2Bytes a, Avx2Bytes b) { return {_mm256_sub_epi8(a.bits, b.bits)}; }
+  friend Avx2Bytes smaller(Avx2Bytes a, Avx2Bytes b) { return {_mm256_min_epu8(a.bits, b.bits)}; }
+  friend Avx2Bytes larger(Avx2Bytes a, Avx2Bytes b) { return {_mm256_max_epu8(a.bits, b.bits)}; }
+  friend std::uint64_t equal_mask(Avx2Bytes a, Avx2Bytes b) {
+    return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a.bits, b.bits)));
+  }
+  template <unsigned kBits>
+  Avx2Bytes shifted_left() const {
+    return Avx2Bytes{_mm256_slli_epi16(bits, kBits)} & splat(static_cast<std::uint8_t>(0xff << kBits));
+  }
+  template <unsigned kBits>
+  Avx2Bytes shifted_right() const {
+    return Avx2Bytes{_mm256_srli_epi16(bits, kBits)} & splat(static_cast<std::uint8_t>(0xff >> kBits));
+  }
+
+  unsigned largest_byte() const {
+    __m128i most = _mm_max_epu8(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+    // The smallest of eight 16-bit numbers is an instruction of its own: of the larger bytes, inverted.
+    most = _mm_max_epu8(most, _mm_srli_epi16(most, 8));
+    most = _mm_xor_si128(_mm_and_si128(most, _mm_set1_epi16(0xff)), _mm_set1_epi16(0xff));
+    return 0xffu - static_cast<unsigned>(_mm_cvtsi128_si32(_mm_minpos_epu16(most)) & 0xff);
+  }
+
+  template <bool kRotated>
+  static __m256i turned(__m256i halves) {
+    if constexpr (!kRotated) return halves;
+    return _mm256_or_si256(_mm256_add_epi16(halves, halves), _mm256_srli_epi16(halves, 15));
+  }
+  template <bool kRotated>
+  static __m256i turned_back(__m256i halves) {
+    if constexpr (!kRotated) return halves;
+    return _mm256_or_si256(_mm256_srli_epi16(halves, 1), _mm256_slli_epi16(halves, 15));
+  }
+  static void split_pair(__m256i a, __m256i b, Avx2Bytes& low, Avx2Bytes& high) {
+    const __m256i mask = _mm256_set1_epi16(0xff);
+    low = {_mm256_permute4x64_epi64(_mm256_packus_epi16(_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)),
+                                    _MM_SHUFFLE(3, 1, 2, 0))};
+    high = {_mm256_permute4x64_epi64(_mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8)),
+                                     _MM_SHUFFLE(3, 1, 2, 0))};
+  }
+  static void join_pair(Avx2Bytes low, Avx2Bytes high, __m256i& a, __m256i& b) {
+    const __m256i l = _mm256_permute4x64_epi64(low.bits, _MM_SHUFFLE(3, 1, 2, 0));
+    const __m256i h = _mm256_permute4x64_epi64(high.bits, _MM_SHUFFLE(3, 1, 2, 0));
+    a = _mm256_unpacklo_epi8(l, h);
+    b = _mm256_unpackhi_epi8(l, h);
+  }
+  template <bool kRotated>
+  static void split_halves(const std::uint8_t* from, Avx2Bytes& low, Avx2Bytes& high) {
+    split_pair(turned<kRotated>(loaded(from)), turned<kRotated>(loaded(from + 32)), low, high);
+  }
+  template <bool kRotated>
+  static void join_halves(Avx2Bytes low, Avx2Bytes high, std::uint8_t* to) {
+    __m256i a, b;
+    join_pair(low, high, a, b);
+    stored(to, turned_back<kRotated>(a));
+    stored(to + 32, turned_back<kRotated>(b));
+  }
+
+  template <bool kRotated>
+  static void split_words(const std::uint8_t* from, std::uint8_t* halves, Avx2Bytes& low, Avx2Bytes& high) {
+    __m256i top[2];
+    for (int i = 0; i < 2; ++i) {
+      __m256i a = loaded(from + 64 * i), b = loaded(from + 64 * i + 32);
+      if constexpr (kRotated) {
+        a = _mm256_or_si256(_mm256_add_epi32(a, a), _mm256_srli_epi32(a, 31));
+        b = _mm256_or_si256(_mm256_add_epi32(b, b), _mm256_srli_epi32(b, 31));
+      }
+      const __m256i bottom = _mm256_packus_epi32(_mm256_blend_epi16(a, _mm256_setzero_si256(), 0xaa),
+                                                 _mm256_blend_epi16(b, _mm256_setzero_si256(), 0xaa));
+      stored(halves + 32 * i, _mm256_permute4x64_epi64(bottom, _MM_SHUFFLE(3, 1, 2, 0)));
+      top[i] = _mm256_permute4x64_epi64(
+          _mm256_packus_epi32(_mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16)), _MM_SHUFFLE(3, 1, 2, 0));
+    }
+    split_pair(top[0], top[1], low, high);
+  }
+  template <bool kRotated>
+  static void join_words(const std::uint8_t* halves, Avx2Bytes low, Avx2Bytes high, std::uint8_t* to) {
+    __m256i top[2];
+    join_pair(low, high, top[0], top[1]);
+    for (int i = 0; i < 2; ++i) {
+      const __m256i bottom = _mm256_permute4x64_epi64(loaded(halves + 32 * i), _MM_SHUFFLE(3, 1, 2, 0));
+      const __m256i above = _mm256_permute4x64_epi64(top[i], _MM_SHUFFLE(3, 1, 2, 0));
+      __m256i a = _mm256_unpacklo_epi16(bottom, above), b = _mm256_unpackhi_epi16(bottom, above);
+      if constexpr (kRotated) {
+        a = _mm256_or_si256(_mm256_srli_epi32(a, 1), _mm256_slli_epi32(a, 31));
+        b = _mm256_or_si256(_mm256_srli_epi32(b, 1), _mm256_slli_epi32(b, 31));
+      }
+      stored(to + 64 * i, a);
+      stored(to + 64 * i + 32, b);
+    }
+  }
+
+  static std::size_t append_masked(std::uint64_t mask, Avx2Bytes fields, std::uint8_t* list) {
+    if (mask == 0) return 0;
+    alignas(32) std::uint8_t field[kBytes];
+    fields.store(field);
+    std::size_t count = 0;
+    for (; mask != 0; mask &= mask - 1) list[count++] = field[__builtin_ctzll(mask)];
+    return count;
+  }
+  template <TileShape kShape>
+  static std::size_t put_masked(std::uint64_t mask, Avx2Bytes high, const std::uint8_t* list,
+                                std::uint8_t* to) {
+    high.store(to);
+    std::size_t count = 0;
+    for (; mask != 0; mask &= mask - 1) {
+      std::uint8_t& byte = to[__builtin_ctzll(mask)];
+      byte = static_cast<std::uint8_t>((byte & ~kShape.field_mask()) | list[count++] << kShape.field_shift);
+    }
+    return count;
+  }
+};
+
+// 8 floats.
+struct Avx2Floats {
+  static constexpr std::size_t kFloats = 8;
+  __m256 lanes;
+
+  static Avx2Floats load(const char* from) { return {_mm256_loadu_ps(reinterpret_cast<const float*>(from))}; }
+  void store(char* to) const { _mm256_storeu_ps(reinterpret_cast<float*>(to), lanes); }
+  friend Avx2Floats add(Avx2Floats a, Avx2Floats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+  friend Avx2Floats multiply(Avx2Floats a, Avx2Floats b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
+  // The instructions give their second operand where one is NaN or both are zeros.
+  friend Avx2Floats smaller_or_left(Avx2Floats a, Avx2Floats b) { return {_mm256_min_ps(b.lanes, a.lanes)}; }
+  friend Avx2Floats larger_or_left(Avx2Floats a, Avx2Floats b) { return {_mm256_max_ps(b.lanes, a.lanes)}; }
+
+  template <typename T>
+  static void load_pair(const char* from, Avx2Floats& first, Avx2Floats& second) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    if constexpr (std::is_same_v<T, Bfloat16>) {
+      first.lanes = _mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), halves));
+      second.lanes = _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), halves));
+    } else {
+      first.lanes = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
+      second.lanes = _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1));
+    }
+  }
+  static __m256i rounded(__m256 value) {
+    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i nearest = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(nearest, quiet, is_nan), 16);
+  }
+  // As to_float16(): of a NaN the sign stays, not the payload, which the instruction would keep.
+  static __m128i halved(__m256 value) {
+    const __m256 is_nan = _mm256_cmp_ps(value, value, _CMP_UNORD_Q);
+    const __m256 sign = _mm256_and_ps(value, _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN)));
+    const __m256 nan = _mm256_or_ps(sign, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000)));
+    return _mm256_cvtps_ph(_mm256_blendv_ps(value, nan, is_nan),
+                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  template <typename T>
+  static void store_pair(Avx2Floats first, Avx2Floats second, char* to) {
+    __m256i halves;
+    if constexpr (std::is_same_v<T, Bfloat16>) {
+      halves = _mm256_packus_epi32(rounded(first.lanes), rounded(second.lanes));
+    } else {
+      halves = _mm256_inserti128_si256(_mm256_castsi128_si256(halved(first.lanes)), halved(second.lanes), 1);
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
+  }
+};
+
+}  // namespace
+
+const TileKernels kAvx2Kernels{"AVX2", TileLoops<Avx2Bytes>::encode_any, TileLoops<Avx2Bytes>::decode_any,
+                               ReduceLoops<Avx2Floats>::of_floats};
+
+}  // namespace weft::compression::cpu

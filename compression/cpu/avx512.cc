@@ -1,0 +1,197 @@
+// 64 bytes at a time. Needs AVX-512 F, BW, VL, VBMI and VBMI2 (Ice Lake, Zen 4); compiled for them, called
+// only there.
+#include <immintrin.h>
+
+#include <type_traits>
+
+#include "compression/cpu/instruction_sets.h"
+#include "compression/cpu/reduce_loops.h"
+#include "compression/cpu/tile_loops.h"
+
+namespace weft::compression::cpu {
+namespace {
+
+struct Avx512Bytes {
+  static constexpr std::size_t kBytes = 64;
+  __m512i bits;
+
+  static Avx512Bytes load(const std::uint8_t* from) { return {_mm512_loadu_si512(from)}; }
+  void store(std::uint8_t* to) const { _mm512_storeu_si512(to, bits); }
+  static Avx512Bytes splat(std::uint8_t byte) { return {_mm512_set1_epi8(static_cast<char>(byte))}; }
+  friend Avx512Bytes operator&(Avx512Bytes a, Avx512Bytes b) { return {_mm512_and_si512(a.bits, b.bits)}; }
+  friend Avx512Bytes operator|(Avx512Bytes a, Avx512Bytes b) { return {_mm512_or_si512(a.bits, b.bits)}; }
+  friend Avx512Bytes operator+(Avx512Bytes a, Avx512Bytes b) { return {_mm512_add_epi8(a.bits, b.bits)}; }
+  friend Avx512Bytes operator-(Avx512Bytes a, Avx512Bytes b) { return {_mm512_sub_epi8(a.bits, b.bits)}; }
+  friend Avx512Bytes smaller(Avx512Bytes a, Avx512Bytes b) { return {_mm512_min_epu8(a.bits, b.bits)}; }
+  friend Avx512Bytes larger(Avx512Bytes a, Avx512Bytes b) { return {_mm512_max_epu8(a.bits, b.bits)}; }
+  friend std::uint64_t equal_mask(Avx512Bytes a, Avx512Bytes b) {
+    return _mm512_cmpeq_epi8_mask(a.bits, b.bits);
+  }
+  template <unsigned kBits>
+  Avx512Bytes shifted_left() const {
+    return Avx512Bytes{_mm512_slli_epi16(bits, kBits)} & splat(static_cast<std::uint8_t>(0xff << kBits));
+  }
+  template <unsigned kBits>
+  Avx512Bytes shifted_right() const {
+    return Avx512Bytes{_mm512_srli_epi16(bits, kBits)} & splat(static_cast<std::uint8_t>(0xff >> kBits));
+  }
+
+  unsigned largest_byte() const {
+    const __m256i half = _mm256_max_epu8(_mm512_castsi512_si256(bits), _mm512_extracti64x4_epi64(bits, 1));
+    __m128i most = _mm_max_epu8(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    most = _mm_max_epu8(most, _mm_srli_si128(most, 8));
+    // The smallest of eight 16-bit numbers is an instruction of its own: of the larger bytes, inverted.
+    most = _mm_max_epu8(most, _mm_srli_epi16(most, 8));
+    most = _mm_xor_si128(_mm_and_si128(most, _mm_set1_epi16(0xff)), _mm_set1_epi16(0xff));
+    return 0xffu - static_cast<unsigned>(_mm_cvtsi128_si32(_mm_minpos_epu16(most)) & 0xff);
+  }
+
+  // Bytes kFirst, kFirst + 2, ... of two registers.
+  template <int kFirst>
+  static __m512i every_other(__m512i a, __m512i b) {
+    const __m512i first = _mm512_set1_epi64(0x0e0c0a0806040200 + kFirst * 0x0101010101010101);
+    const __m512i step =
+        _mm512_set_epi64(0x7070707070707070, 0x6060606060606060, 0x5050505050505050, 0x4040404040404040,
+                         0x3030303030303030, 0x2020202020202020, 0x1010101010101010, 0);
+    return _mm512_permutex2var_epi8(a, _mm512_add_epi8(first, step), b);
+  }
+  template <bool kRotated>
+  static void split_halves(const std::uint8_t* from, Avx512Bytes& low, Avx512Bytes& high) {
+    __m512i a = _mm512_loadu_si512(from), b = _mm512_loadu_si512(from + 64);
+    if constexpr (kRotated) {
+      a = _mm512_shldi_epi16(a, a, 1);
+      b = _mm512_shldi_epi16(b, b, 1);
+    }
+    low = {every_other<0>(a, b)};
+    high = {every_other<1>(a, b)};
+  }
+  // Bytes of a and b in turn: the first 32 of each, or the last.
+  template <int kHalf>
+  static __m512i interleaved(__m512i a, __m512i b) {
+    const __m512i pairs = _mm512_set1_epi64(0x4303420241014000 + kHalf * 0x2020202020202020);
+    const __m512i step =
+        _mm512_set_epi64(0x1c1c1c1c1c1c1c1c, 0x1818181818181818, 0x1414141414141414, 0x1010101010101010,
+                         0x0c0c0c0c0c0c0c0c, 0x0808080808080808, 0x0404040404040404, 0);
+    return _mm512_permutex2var_epi8(a, _mm512_add_epi8(pairs, step), b);
+  }
+  template <bool kRotated>
+  static void join_halves(Avx512Bytes low, Avx512Bytes high, std::uint8_t* to) {
+    __m512i a = interleaved<0>(low.bits, high.bits), b = interleaved<1>(low.bits, high.bits);
+    if constexpr (kRotated) {
+      a = _mm512_shrdi_epi16(a, a, 1);
+      b = _mm512_shrdi_epi16(b, b, 1);
+    }
+    _mm512_storeu_si512(to, a);
+    _mm512_storeu_si512(to + 64, b);
+  }
+
+  template <bool kRotated>
+  static void split_words(const std::uint8_t* from, std::uint8_t* halves, Avx512Bytes& low,
+                          Avx512Bytes& high) {
+    __m512i top[2];
+    for (int i = 0; i < 2; ++i) {
+      __m512i a = _mm512_loadu_si512(from + 128 * i), b = _mm512_loadu_si512(from + 128 * i + 64);
+      if constexpr (kRotated) {
+        a = _mm512_rol_epi32(a, 1);
+        b = _mm512_rol_epi32(b, 1);
+      }
+      const __m256i a_low = _mm512_cvtepi32_epi16(a), b_low = _mm512_cvtepi32_epi16(b);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves + 64 * i), a_low);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves + 64 * i + 32), b_low);
+      top[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16))),
+                                  _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)), 1);
+    }
+    low = {every_other<0>(top[0], top[1])};
+    high = {every_other<1>(top[0], top[1])};
+  }
+  template <bool kRotated>
+  static void join_words(const std::uint8_t* halves, Avx512Bytes low, Avx512Bytes high, std::uint8_t* to) {
+    const __m512i top[2] = {interleaved<0>(low.bits, high.bits), interleaved<1>(low.bits, high.bits)};
+    for (int i = 0; i < 4; ++i) {
+      const __m256i bottom = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves + 32 * i));
+      const __m256i above =
+          i % 2 == 0 ? _mm512_castsi512_si256(top[i / 2]) : _mm512_extracti64x4_epi64(top[i / 2], 1);
+      __m512i word =
+          _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepu16_epi32(above), 16), _mm512_cvtepu16_epi32(bottom));
+      if constexpr (kRotated) word = _mm512_ror_epi32(word, 1);
+      _mm512_storeu_si512(to + 64 * i, word);
+    }
+  }
+
+  // Into a register and from there whole to memory: written to memory by itself the instruction takes a
+  // hundred cycles on Zen 4. The lists have room for it.
+  static std::size_t append_masked(std::uint64_t mask, Avx512Bytes fields, std::uint8_t* list) {
+    _mm512_storeu_si512(list, _mm512_maskz_compress_epi8(mask, fields.bits));
+    return static_cast<std::size_t>(__builtin_popcountll(mask));
+  }
+  template <TileShape kShape>
+  static std::size_t put_masked(std::uint64_t mask, Avx512Bytes high, const std::uint8_t* list,
+                                std::uint8_t* to) {
+    const Avx512Bytes fields{_mm512_maskz_expand_epi8(mask, _mm512_loadu_si512(list))};
+    const Avx512Bytes placed = fields.shifted_left<kShape.field_shift>();
+    const Avx512Bytes others = high & splat(static_cast<std::uint8_t>(~kShape.field_mask()));
+    _mm512_storeu_si512(to, _mm512_mask_mov_epi8(high.bits, mask, (others | placed).bits));
+    return static_cast<std::size_t>(__builtin_popcountll(mask));
+  }
+};
+
+// 16 floats.
+struct Avx512Floats {
+  static constexpr std::size_t kFloats = 16;
+  __m512 lanes;
+
+  static Avx512Floats load(const char* from) { return {_mm512_loadu_ps(from)}; }
+  void store(char* to) const { _mm512_storeu_ps(to, lanes); }
+  friend Avx512Floats add(Avx512Floats a, Avx512Floats b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
+  friend Avx512Floats multiply(Avx512Floats a, Avx512Floats b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
+  // The instructions give their second operand where one is NaN or both are zeros.
+  friend Avx512Floats smaller_or_left(Avx512Floats a, Avx512Floats b) {
+    return {_mm512_min_ps(b.lanes, a.lanes)};
+  }
+  friend Avx512Floats larger_or_left(Avx512Floats a, Avx512Floats b) {
+    return {_mm512_max_ps(b.lanes, a.lanes)};
+  }
+
+  template <typename T>
+  static void load_pair(const char* from, Avx512Floats& first, Avx512Floats& second) {
+    const __m512i halves = _mm512_loadu_si512(from);
+    if constexpr (std::is_same_v<T, Bfloat16>) {
+      first.lanes = _mm512_castsi512_ps(_mm512_unpacklo_epi16(_mm512_setzero_si512(), halves));
+      second.lanes = _mm512_castsi512_ps(_mm512_unpackhi_epi16(_mm512_setzero_si512(), halves));
+    } else {
+      first.lanes = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
+      second.lanes = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+    }
+  }
+  static __m512i rounded(__m512 value) {
+    const __m512i bits = _mm512_castps_si512(value);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    return _mm512_srli_epi32(_mm512_mask_or_epi32(nearest, is_nan, bits, _mm512_set1_epi32(0x400000)), 16);
+  }
+  // As to_float16(): of a NaN the sign stays, not the payload, which the instruction would keep.
+  static __m256i halved(__m512 value) {
+    const __m256i halves = _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    const __m256i nan = _mm256_or_si256(
+        _mm256_and_si256(halves, _mm256_set1_epi16(static_cast<short>(0x8000))), _mm256_set1_epi16(0x7e00));
+    return _mm256_mask_mov_epi16(halves, is_nan, nan);
+  }
+  template <typename T>
+  static void store_pair(Avx512Floats first, Avx512Floats second, char* to) {
+    if constexpr (std::is_same_v<T, Bfloat16>) {
+      _mm512_storeu_si512(to, _mm512_packus_epi32(rounded(first.lanes), rounded(second.lanes)));
+    } else {
+      _mm512_storeu_si512(
+          to, _mm512_inserti64x4(_mm512_castsi256_si512(halved(first.lanes)), halved(second.lanes), 1));
+    }
+  }
+};
+
+}  // namespace
+
+const TileKernels kAvx512Kernels{"AVX-512", TileLoops<Avx512Bytes>::encode_any,
+                                 TileLoops<Avx512Bytes>::decode_any, ReduceLoops<Avx512Floats>::of_floats};
+
+}  // namespace weft::compression::cpu

@@ -1,0 +1,78 @@
+// Reductions of every type, for every machine.
+#include <cstring>
+
+#include "compression/cpu/instruction_sets.h"
+#include "compression/element_arithmetic.h"
+
+namespace weft::compression::cpu {
+namespace {
+
+// In pieces with arrays of their own: a compiler then makes vector code without asking at every call whether
+// the pointers overlap. Through memcpy because a caller's block may begin at any byte.
+template <typename T, typename Op>
+void reduce_elements(void* out, const void* a, const void* b, std::size_t count) {
+  constexpr std::size_t kPiece = 64;
+  T left[kPiece], right[kPiece];
+  for (std::size_t done = 0; done < count; done += kPiece) {
+    const std::size_t at = done * sizeof(T);
+    if (count - done >= kPiece) {
+      std::memcpy(left, static_cast<const char*>(a) + at, sizeof(left));
+      std::memcpy(right, static_cast<const char*>(b) + at, sizeof(right));
+      for (std::size_t i = 0; i < kPiece; ++i)
+        left[i] = narrow<T>(Op::apply(widen(left[i]), widen(right[i])));
+      std::memcpy(static_cast<char*>(out) + at, left, sizeof(left));
+    } else {
+      const std::size_t n = count - done;
+      std::memcpy(left, static_cast<const char*>(a) + at, n * sizeof(T));
+      std::memcpy(right, static_cast<const char*>(b) + at, n * sizeof(T));
+      for (std::size_t i = 0; i < n; ++i) left[i] = narrow<T>(Op::apply(widen(left[i]), widen(right[i])));
+      std::memcpy(static_cast<char*>(out) + at, left, n * sizeof(T));
+    }
+  }
+}
+
+template <typename T>
+ReduceLoop reduce_of(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kSum:
+    case ReduceOp::kAvg:
+      return reduce_elements<T, Sum>;
+    case ReduceOp::kProd:
+      return reduce_elements<T, Prod>;
+    case ReduceOp::kMax:
+      return reduce_elements<T, Max>;
+    case ReduceOp::kMin:
+      return reduce_elements<T, Min>;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+ReduceLoop portable_reduce(DataType type, ReduceOp op) {
+  switch (type) {
+    case DataType::kInt8:
+      return reduce_of<std::int8_t>(op);
+    case DataType::kUint8:
+      return reduce_of<std::uint8_t>(op);
+    case DataType::kInt32:
+      return reduce_of<std::int32_t>(op);
+    case DataType::kUint32:
+      return reduce_of<std::uint32_t>(op);
+    case DataType::kInt64:
+      return reduce_of<std::int64_t>(op);
+    case DataType::kUint64:
+      return reduce_of<std::uint64_t>(op);
+    case DataType::kFloat16:
+      return reduce_of<Float16>(op);
+    case DataType::kFloat32:
+      return reduce_of<float>(op);
+    case DataType::kFloat64:
+      return reduce_of<double>(op);
+    case DataType::kBfloat16:
+      return reduce_of<Bfloat16>(op);
+  }
+  return nullptr;
+}
+
+}  // namespace weft::compression::cpu

@@ -1,0 +1,83 @@
+// What a reduction does with two elements, bit for bit the same wherever it runs: in algorithms/host, in the
+// codecs' fused primitives, on a GPU.
+//
+// Plain functions; any thread; no errors. Where both elements are NaN it is the compiler that chooses whose
+// payload stays.
+#pragma once
+
+#include <type_traits>
+
+#include "compression/half_floats.h"
+#include "compression/host_device.h"
+
+namespace weft::compression {
+
+// What a type is computed in: 16-bit floats in float32; integers as unsigned, so that overflow wraps; 8-bit
+// ones too, since promotion to int and back gives the same bits.
+template <typename T>
+WEFT_HOST_DEVICE auto widen(T value) {
+  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, Bfloat16>) {
+    return to_float(value);
+  } else {
+    return value;
+  }
+}
+
+template <typename T, typename Wide>
+WEFT_HOST_DEVICE T narrow(Wide value) {
+  if constexpr (std::is_same_v<T, Float16>) {
+    return to_float16(value);
+  } else if constexpr (std::is_same_v<T, Bfloat16>) {
+    return to_bfloat16(value);
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+struct Sum {
+  template <typename T>
+  WEFT_HOST_DEVICE static T apply(T a, T b) {
+    if constexpr (std::is_integral_v<T>) {
+      using Unsigned = std::make_unsigned_t<T>;
+      return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b)));
+    } else {
+      return a + b;
+    }
+  }
+};
+struct Prod {
+  template <typename T>
+  WEFT_HOST_DEVICE static T apply(T a, T b) {
+    if constexpr (std::is_integral_v<T>) {
+      using Unsigned = std::make_unsigned_t<T>;
+      return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) * static_cast<Unsigned>(b)));
+    } else {
+      return a * b;
+    }
+  }
+};
+struct Max {
+  template <typename T>
+  WEFT_HOST_DEVICE static T apply(T a, T b) {
+    return a < b ? b : a;
+  }
+};
+struct Min {
+  template <typename T>
+  WEFT_HOST_DEVICE static T apply(T a, T b) {
+    return b < a ? b : a;
+  }
+};
+
+template <typename T>
+WEFT_HOST_DEVICE T divided(T element, int divisor) {
+  const auto value = widen(element);
+  using Wide = std::remove_const_t<decltype(value)>;
+  if constexpr (std::is_integral_v<Wide> && sizeof(Wide) < sizeof(int)) {
+    return narrow<T>(static_cast<int>(value) / divisor);
+  } else {
+    return narrow<T>(value / static_cast<Wide>(divisor));
+  }
+}
+
+}  // namespace weft::compression

@@ -1,0 +1,52 @@
+#include "compression/slot/zstd_block.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "compression/slot_format.h"
+
+namespace weft::compression {
+namespace {
+
+constexpr int kZstdLevel = 1;
+
+struct FreeContext {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+ZSTD_CCtx* compressor() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
+  return context.get();
+}
+
+ZSTD_DCtx* decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
+  return context.get();
+}
+
+}  // namespace
+
+std::size_t encode_zstd(const std::uint8_t* bytes, std::size_t count, std::uint8_t* coded) {
+  if (count <= 2 * kPieceAlignment) return 0;
+  const std::size_t room = (count - 1) / kPieceAlignment * kPieceAlignment;
+  const std::size_t written = ZSTD_compressCCtx(compressor(), coded, room, bytes, count, kZstdLevel);
+  if (ZSTD_isError(written) != 0) return 0;  // it does not become smaller
+  const std::size_t padded = (written + kPieceAlignment - 1) / kPieceAlignment * kPieceAlignment;
+  std::memset(coded + written, 0, padded - written);
+  return padded;
+}
+
+const char* decode_zstd(const std::uint8_t* coded, std::size_t bytes, std::uint8_t* decoded,
+                        std::size_t count) {
+  const std::size_t frame = ZSTD_findFrameCompressedSize(coded, bytes);
+  if (ZSTD_isError(frame) != 0 || bytes - frame >= kPieceAlignment) return "it is not one zstd frame";
+  const std::size_t written = ZSTD_decompressDCtx(decompressor(), decoded, count, coded, frame);
+  if (ZSTD_isError(written) != 0) return ZSTD_getErrorName(written);
+  return written == count ? nullptr : "its zstd frame holds fewer bytes than the slot says";
+}
+
+}  // namespace weft::compression

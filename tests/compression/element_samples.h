@@ -1,0 +1,39 @@
+// Payloads that the codec's tests share: the same ones on every machine, as nothing here depends on a
+// library's distributions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compression/element_type.h"
+
+namespace weft::compression {
+
+struct Sample {
+  std::string name;
+  ElementType type;
+  std::vector<std::byte> bytes;
+};
+
+class SplitMix {
+ public:
+  explicit SplitMix(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next();
+
+ private:
+  std::uint64_t state_;
+};
+
+// Sums of uniform numbers, near enough to a normal distribution, of about this scale.
+std::vector<std::byte> gaussian(ElementType type, std::size_t elements, float scale, std::uint64_t seed);
+std::vector<std::byte> random_bytes(std::size_t bytes, std::uint64_t seed);
+// Every pattern of a 16-bit type in an order without runs: 128 KiB.
+std::vector<std::byte> every_half_pattern();
+
+// For each float type: normal numbers, random bytes, constants, numbers among zeros, exponents far apart, as
+// many escapes as a tile may have and one more, and lengths around those of tiles.
+std::vector<Sample> samples();
+
+}  // namespace weft::compression
