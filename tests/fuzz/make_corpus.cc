@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/slot/codec.h"
 #include "transport/multipath/frame.h"
 #include "transport/tcp/address_codec.h"
 #include "transport/tcp/handshake.h"
@@ -153,6 +154,32 @@ void endpoint_findings(const Corpus& corpus) {
   corpus.add("goodbye_while_data_is_queued", {0}, joined({credit, post_send, goodbyes, take, flush}));
 }
 
+// One slot of each level and of each shape of tile, from exponents that spread a little.
+void slots(const Corpus& corpus) {
+  namespace wc = weft::compression;
+  for (int type = 1; type < wc::kElementTypes; ++type) {
+    for (int level = 1; level < wc::kLevels; ++level) {
+      const auto element = static_cast<wc::ElementType>(type);
+      if (level == 3 && type > 2) continue;  // one for each of the two ways to split is enough
+      const std::size_t size = wc::element_bytes(element), elements = level == 3 ? 2048 : 1030;
+      Bytes payload(elements * size);
+      for (std::size_t i = 0; i < elements; ++i)
+        payload[i * size + size - 1] = static_cast<std::byte>(56 + (i % 61 == 0 ? 6 : 0) + i % 3);
+      Bytes slot(wc::max_slot_bytes(element, static_cast<wc::Level>(level), payload.size()));
+      const auto used = wc::pack(payload, element, static_cast<wc::Level>(level), slot);
+      slot.resize(*used);
+      corpus.add(
+          std::string(wc::to_string(element)) + "_" + std::string(to_string(static_cast<wc::Level>(level))),
+          {type & 1}, slot);
+    }
+  }
+  Bytes text(3000, std::byte{'w'});
+  for (std::size_t i = 0; i < text.size(); i += 7) text[i] = static_cast<std::byte>(i & 0xff);
+  Bytes slot(wc::max_slot_bytes(wc::ElementType::kBytes, wc::Level::kArchive, text.size()));
+  slot.resize(*wc::pack(text, wc::ElementType::kBytes, wc::Level::kArchive, slot));
+  corpus.add("zstd", {1}, slot);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -161,6 +188,7 @@ int main(int argc, char** argv) {
   addresses(Corpus(root, "fuzz_address"));
   handshakes(Corpus(root, "fuzz_handshake"));
   frames(Corpus(root, "fuzz_frame"));
+  slots(Corpus(root, "fuzz_slot"));
   endpoint_scripts(Corpus(root, "fuzz_endpoint"));
   endpoint_findings(Corpus(root, "fuzz_endpoint"));
   return 0;
