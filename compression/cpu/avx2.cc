@@ -193,7 +193,10 @@ struct Avx2Floats {
 
 }  // namespace
 
-const TileKernels kAvx2Kernels{"AVX2", TileLoops<Avx2Bytes>::encode_any, TileLoops<Avx2Bytes>::decode_any,
-                               ReduceLoops<Avx2Floats>::of_floats};
+const TileKernels kAvx2Kernels{"AVX2",
+                               TileLoops<Avx2Bytes>::encode_any,
+                               TileLoops<Avx2Bytes>::decode_any,
+                               ReduceLoops<Avx2Floats>::of_floats,
+                               {}};
 
 }  // namespace weft::compression::cpu

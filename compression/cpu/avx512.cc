@@ -189,9 +189,84 @@ struct Avx512Floats {
   }
 };
 
+constexpr int kScaleBits = 12;
+
+__m512i advanced(__m512i state, const std::uint32_t* entry, const std::uint8_t*& from,
+                 std::uint8_t* symbols) {
+  const __m512i low = _mm512_set1_epi32((1 << kScaleBits) - 1);
+  const __m512i found = _mm512_i32gather_epi32(_mm512_and_si512(state, low), entry, 4);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(symbols), _mm512_cvtepi32_epi8(found));
+  const __m512i frequency =
+      _mm512_add_epi32(_mm512_and_si512(_mm512_srli_epi32(found, 8), low), _mm512_set1_epi32(1));
+  state = _mm512_add_epi32(_mm512_mullo_epi32(frequency, _mm512_srli_epi32(state, kScaleBits)),
+                           _mm512_srli_epi32(found, 20));
+  const __mmask16 takes = _mm512_cmplt_epu32_mask(state, _mm512_set1_epi32(1 << 16));
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  from += 2 * __builtin_popcount(takes);
+  return _mm512_mask_or_epi32(state, takes, _mm512_slli_epi32(state, 16),
+                              _mm512_maskz_expand_epi32(takes, words));
+}
+
+std::size_t decode_states(const std::uint32_t* entry, std::uint32_t* states, const std::uint8_t*& from,
+                          const std::uint8_t* end, std::uint8_t* symbols, std::size_t count) {
+  __m512i first = _mm512_loadu_si512(states), second = _mm512_loadu_si512(states + 16);
+  std::size_t done = 0;
+  for (; done < count && end - from >= 64; done += 32) {
+    first = advanced(first, entry, from, symbols + done);
+    second = advanced(second, entry, from, symbols + done + 16);
+  }
+  _mm512_storeu_si512(states, first);
+  _mm512_storeu_si512(states + 16, second);
+  return done;
+}
+
+// Quotients of 32-bit numbers. Exact: a quotient that is no integer lies 1 / 4,096 from one at least, and a
+// double has 20 bits behind the point of the largest.
+__m512i divided(__m512i numbers, __m512i by) {
+  const __m512d low = _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_castsi512_si256(numbers)),
+                                    _mm512_cvtepu32_pd(_mm512_castsi512_si256(by)));
+  const __m512d high = _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(numbers, 1)),
+                                     _mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(by, 1)));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvttpd_epu32(low)), _mm512_cvttpd_epu32(high), 1);
+}
+
+__m512i encoded(__m512i state, const std::uint32_t* symbol, const std::uint8_t* symbols,
+                std::uint16_t*& next) {
+  const __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(symbols)));
+  const __m512i found = _mm512_i32gather_epi32(index, symbol, 4);
+  const __m512i frequency = _mm512_and_si512(found, _mm512_set1_epi32(0xffff));
+  // For a frequency of 4,096 this is the largest number: such a state gives off nothing.
+  const __m512i highest =
+      _mm512_sub_epi32(_mm512_slli_epi32(frequency, 32 - kScaleBits), _mm512_set1_epi32(1));
+  const __mmask16 gives = _mm512_cmpgt_epu32_mask(state, highest);
+  const int words = __builtin_popcount(gives);
+  next -= words;
+  _mm256_mask_storeu_epi16(next, static_cast<__mmask16>((1u << words) - 1u),
+                           _mm256_maskz_compress_epi16(gives, _mm512_cvtepi32_epi16(state)));
+  state = _mm512_mask_srli_epi32(state, gives, state, 16);
+  const __m512i complement = _mm512_sub_epi32(_mm512_set1_epi32(1 << kScaleBits), frequency);
+  return _mm512_add_epi32(_mm512_add_epi32(state, _mm512_srli_epi32(found, 16)),
+                          _mm512_mullo_epi32(divided(state, frequency), complement));
+}
+
+std::uint16_t* encode_states(const std::uint32_t* symbol, std::uint32_t* states, const std::uint8_t* symbols,
+                             std::size_t count, std::uint16_t* words_end) {
+  __m512i first = _mm512_loadu_si512(states), second = _mm512_loadu_si512(states + 16);
+  for (std::size_t step = count; step > 0; step -= 32) {
+    second = encoded(second, symbol, symbols + step - 16, words_end);
+    first = encoded(first, symbol, symbols + step - 32, words_end);
+  }
+  _mm512_storeu_si512(states, first);
+  _mm512_storeu_si512(states + 16, second);
+  return words_end;
+}
+
 }  // namespace
 
-const TileKernels kAvx512Kernels{"AVX-512", TileLoops<Avx512Bytes>::encode_any,
-                                 TileLoops<Avx512Bytes>::decode_any, ReduceLoops<Avx512Floats>::of_floats};
+const TileKernels kAvx512Kernels{"AVX-512",
+                                 TileLoops<Avx512Bytes>::encode_any,
+                                 TileLoops<Avx512Bytes>::decode_any,
+                                 ReduceLoops<Avx512Floats>::of_floats,
+                                 {decode_states, encode_states}};
 
 }  // namespace weft::compression::cpu

@@ -152,7 +152,10 @@ struct PortableBytes {
 
 }  // namespace
 
-const TileKernels kPortableKernels{"portable", TileLoops<PortableBytes>::encode_any,
-                                   TileLoops<PortableBytes>::decode_any, portable_reduce};
+const TileKernels kPortableKernels{"portable",
+                                   TileLoops<PortableBytes>::encode_any,
+                                   TileLoops<PortableBytes>::decode_any,
+                                   portable_reduce,
+                                   {}};
 
 }  // namespace weft::compression::cpu

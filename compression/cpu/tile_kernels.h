@@ -17,6 +17,19 @@ enum class Instructions : std::uint8_t { kPortable, kAvx2, kAvx512 };
 // out[i] = a[i] (op) b[i]. `out` may be `a` or `b`, otherwise they must not overlap. kAvg adds.
 using ReduceLoop = void (*)(void* out, const void* a, const void* b, std::size_t count);
 
+// The loops of an archive block's 32 states, which slot/archive_block.cc explains; it has plain ones for
+// where these are nullptr.
+struct StateLoops {
+  // Decodes symbols as long as 64 bytes of words are left; returns how many, a multiple of 32. `from` moves
+  // on.
+  std::size_t (*decode)(const std::uint32_t* entry, std::uint32_t* states, const std::uint8_t*& from,
+                        const std::uint8_t* end, std::uint8_t* symbols, std::size_t count);
+  // Encodes all of them, last first. `symbol` holds frequency | start << 16 of each. Words are written
+  // downwards from `words_end`; returns where they begin.
+  std::uint16_t* (*encode)(const std::uint32_t* symbol, std::uint32_t* states, const std::uint8_t* symbols,
+                           std::size_t count, std::uint16_t* words_end);
+};
+
 struct TileKernels {
   std::string_view name;
 
@@ -32,6 +45,8 @@ struct TileKernels {
 
   // nullptr where these instructions have no loop of their own; kPortable has all.
   ReduceLoop (*reduce)(DataType type, ReduceOp op);
+
+  StateLoops states;
 };
 
 // The best that this computer has; found once.

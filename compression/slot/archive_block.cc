@@ -125,10 +125,10 @@ void make_encoder(const std::uint32_t (&frequency)[kSymbols], EncoderSymbol (&sy
 
 // Backwards, as the decoder gets its symbols out again in the other order. Returns where the words begin.
 const std::uint16_t* encode_symbols(const std::uint8_t* high, std::size_t count,
-                                    const EncoderSymbol (&symbols)[kSymbols],
-                                    std::uint32_t (&states)[kStates], std::uint16_t* words_end) {
-  std::uint32_t x[kStates];
-  for (std::uint32_t& state : x) state = kLowestState;
+                                    const std::uint32_t (&frequency)[kSymbols], std::uint32_t (&x)[kStates],
+                                    std::uint16_t* words_end) {
+  EncoderSymbol symbols[kSymbols];
+  make_encoder(frequency, symbols);
   std::uint16_t* next = words_end - 1;
   for (std::size_t step = count; step > 0; step -= kStates) {
     const std::uint8_t* row = high + step - kStates;
@@ -144,7 +144,6 @@ const std::uint16_t* encode_symbols(const std::uint8_t* high, std::size_t count,
       x[lane] = state + symbol.bias + quotient * symbol.complement;
     }
   }
-  std::memcpy(states, x, sizeof(x));
   return next + 1;
 }
 
@@ -188,9 +187,10 @@ std::size_t read_frequencies(const std::uint8_t* from, std::size_t bytes, std::u
 }
 
 const char* decode_symbols(const std::uint8_t* from, std::size_t bytes, const std::uint32_t (&entry)[kScale],
-                           std::uint32_t (&x)[kStates], std::uint8_t* high, std::size_t count) {
+                           std::uint32_t (&x)[kStates], std::uint8_t* high, std::size_t count,
+                           const cpu::StateLoops& loops) {
   const std::uint8_t* const end = from + bytes;
-  std::size_t step = 0;
+  std::size_t step = loops.decode == nullptr ? 0 : loops.decode(entry, x, from, end, high, count);
   const auto advance = [&](std::size_t lane) {
     const std::uint32_t found = entry[x[lane] & (kScale - 1)];
     high[step + lane] = static_cast<std::uint8_t>(found & 0xff);
@@ -228,7 +228,7 @@ const char* decode_symbols(const std::uint8_t* from, std::size_t bytes, const st
 }  // namespace
 
 std::size_t encode_archive(ElementType type, const std::uint8_t* elements, std::size_t count,
-                           std::uint8_t* coded, ArchiveScratch& scratch) {
+                           std::uint8_t* coded, ArchiveScratch& scratch, const cpu::TileKernels& kernels) {
   const std::size_t plain_bytes = count * element_bytes(type), raw_bytes = plain_bytes - count;
   constexpr std::size_t kMostHeader = kBitmapBytes + kSymbols * 3 / 2 + 4 * kStates;
   if (count < 2 * kMostHeader) return 0;
@@ -239,11 +239,18 @@ std::size_t encode_archive(ElementType type, const std::uint8_t* elements, std::
   std::uint32_t frequency[kSymbols];
   count_symbols(scratch.high, count, frequency);
   scale_counts(frequency, count);
-  EncoderSymbol symbols[kSymbols];
-  make_encoder(frequency, symbols);
   std::uint32_t states[kStates];
+  for (std::uint32_t& state : states) state = kLowestState;
   std::uint16_t* const words_end = scratch.words + sizeof(scratch.words) / 2;
-  const std::uint16_t* words = encode_symbols(scratch.high, count, symbols, states, words_end);
+  const std::uint16_t* words;
+  if (kernels.states.encode != nullptr) {
+    std::uint32_t packed[kSymbols];
+    for (std::uint32_t s = 0, start = 0; s < kSymbols; start += frequency[s++])
+      packed[s] = frequency[s] | start << 16;
+    words = kernels.states.encode(packed, states, scratch.high, count, words_end);
+  } else {
+    words = encode_symbols(scratch.high, count, frequency, states, words_end);
+  }
 
   std::uint8_t header[kBitmapBytes + kSymbols * 3 / 2];
   const std::size_t header_bytes = write_frequencies(frequency, header);
@@ -260,7 +267,8 @@ std::size_t encode_archive(ElementType type, const std::uint8_t* elements, std::
 }
 
 const char* decode_archive(ElementType type, const std::uint8_t* coded, std::size_t bytes,
-                           std::uint8_t* elements, std::size_t count, ArchiveScratch& scratch) {
+                           std::uint8_t* elements, std::size_t count, ArchiveScratch& scratch,
+                           const cpu::TileKernels& kernels) {
   const std::size_t raw_bytes = count * (element_bytes(type) - 1);
   const std::size_t header_bytes = read_frequencies(coded, bytes, scratch.entry);
   if (header_bytes == 0) return "its frequencies are not those of an archive block";
@@ -268,8 +276,8 @@ const char* decode_archive(ElementType type, const std::uint8_t* coded, std::siz
   const std::size_t fixed = header_bytes + sizeof(states) + raw_bytes;
   if (bytes < fixed) return "it is shorter than its bytes that are stored as they are";
   std::memcpy(states, coded + header_bytes, sizeof(states));
-  const char* wrong =
-      decode_symbols(coded + fixed, bytes - fixed, scratch.entry, states, scratch.high, count);
+  const char* wrong = decode_symbols(coded + fixed, bytes - fixed, scratch.entry, states, scratch.high, count,
+                                     kernels.states);
   if (wrong != nullptr) return wrong;
   join(type, coded + header_bytes + sizeof(states), scratch.high, count, elements);
   return nullptr;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "compression/cpu/tile_kernels.h"
 #include "compression/element_type.h"
 #include "compression/slot_format.h"
 
@@ -22,10 +23,11 @@ struct ArchiveScratch {
 // Codes `count` elements (a multiple of 1,024, at most kArchiveElements). Returns the coded bytes, a multiple
 // of 4; 0 where raw is the better choice. Writes at most raw's bytes.
 std::size_t encode_archive(ElementType type, const std::uint8_t* elements, std::size_t count,
-                           std::uint8_t* coded, ArchiveScratch& scratch);
+                           std::uint8_t* coded, ArchiveScratch& scratch, const cpu::TileKernels& kernels);
 
 // nullptr, or what is wrong with the `bytes` at `coded`; reads nothing behind them.
 const char* decode_archive(ElementType type, const std::uint8_t* coded, std::size_t bytes,
-                           std::uint8_t* elements, std::size_t count, ArchiveScratch& scratch);
+                           std::uint8_t* elements, std::size_t count, ArchiveScratch& scratch,
+                           const cpu::TileKernels& kernels);
 
 }  // namespace weft::compression

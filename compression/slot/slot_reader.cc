@@ -67,7 +67,8 @@ const char* SlotReader::decode(PieceEntry entry, std::uint8_t* piece, std::size_
       if (header_.level == Level::kArchive) {
         if (header_.type == ElementType::kBytes) return decode_zstd(next_, entry.coded_bytes, piece, bytes);
         if (bytes % (kTileElements * size) != 0) return "it is coded and does not have whole tiles";
-        return decode_archive(header_.type, next_, entry.coded_bytes, piece, bytes / size, archive_scratch());
+        return decode_archive(header_.type, next_, entry.coded_bytes, piece, bytes / size, archive_scratch(),
+                              *kernels_);
       }
       if (bytes != layout_.piece_bytes) return "it is coded and shorter than a tile";
       return kernels_->decode(header_.type, header_.level, next_, entry.coded_bytes, piece);

@@ -47,7 +47,7 @@ std::size_t SlotWriter::encode(const std::uint8_t* piece, std::size_t bytes) {
     if (header_.type == ElementType::kBytes) return encode_zstd(piece, bytes, next_);
     const std::size_t elements = bytes / element_bytes(header_.type);
     if (bytes % element_bytes(header_.type) != 0 || elements % kTileElements != 0) return 0;
-    return encode_archive(header_.type, piece, elements, next_, archive_scratch());
+    return encode_archive(header_.type, piece, elements, next_, archive_scratch(), kernels_);
   }
   return bytes == layout_.piece_bytes ? kernels_.encode(header_.type, header_.level, piece, next_) : 0;
 }
