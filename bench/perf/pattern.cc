@@ -4,13 +4,13 @@
 #include <cstring>
 #include <type_traits>
 
-#include "algorithms/host/visit_type.h"
 #include "compression/half_floats.h"
+#include "compression/visit_type.h"
 
 namespace weft::bench {
 namespace {
 
-using algorithms::host::Bfloat16;
+using compression::Bfloat16;
 using compression::Float16;
 
 // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
@@ -166,7 +166,7 @@ std::size_t count_wrong_bits(const void* data, std::size_t elements, DataType ty
 void fill_operand(void* data, std::size_t elements, DataType type, ReduceOp op, std::uint64_t repetition,
                   int rank, int ranks) {
   const Operands operands(type, op, repetition, ranks);
-  algorithms::host::visit_type(type, [&](auto sample) {
+  compression::visit_type(type, [&](auto sample) {
     using T = decltype(sample);
     for (std::size_t i = 0; i < elements; ++i) {
       const T value = from_integer<T>(operands.at(i, rank));
@@ -178,7 +178,7 @@ void fill_operand(void* data, std::size_t elements, DataType type, ReduceOp op, 
 std::size_t count_wrong_reduced(const void* data, std::size_t elements, DataType type, ReduceOp op,
                                 std::uint64_t repetition, int ranks) {
   const Operands operands(type, op, repetition, ranks);
-  return algorithms::host::visit_type(type, [&](auto sample) {
+  return compression::visit_type(type, [&](auto sample) {
     using T = decltype(sample);
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < elements; ++i) {

@@ -6,6 +6,7 @@
 
 #include "compression/cpu/instruction_sets.h"
 #include "compression/element_arithmetic.h"
+#include "compression/visit_type.h"
 
 namespace weft::compression::cpu {
 namespace {
@@ -26,7 +27,7 @@ const TileKernels& best_kernels() {
 }
 
 template <typename T>
-void divide_loop(void* data, std::size_t count, int divisor) {
+void divide_elements(void* data, std::size_t count, int divisor) {
   for (char* at = static_cast<char*>(data); count > 0; --count, at += sizeof(T)) {
     T element;
     __builtin_memcpy(&element, at, sizeof(T));
@@ -70,29 +71,8 @@ ReduceLoop reduce_loop(const TileKernels& kernels, DataType type, ReduceOp op) {
   return own != nullptr ? own : kPortableKernels.reduce(type, op);
 }
 
-void divide(DataType type, void* data, std::size_t count, int divisor) {
-  switch (type) {
-    case DataType::kInt8:
-      return divide_loop<std::int8_t>(data, count, divisor);
-    case DataType::kUint8:
-      return divide_loop<std::uint8_t>(data, count, divisor);
-    case DataType::kInt32:
-      return divide_loop<std::int32_t>(data, count, divisor);
-    case DataType::kUint32:
-      return divide_loop<std::uint32_t>(data, count, divisor);
-    case DataType::kInt64:
-      return divide_loop<std::int64_t>(data, count, divisor);
-    case DataType::kUint64:
-      return divide_loop<std::uint64_t>(data, count, divisor);
-    case DataType::kFloat16:
-      return divide_loop<Float16>(data, count, divisor);
-    case DataType::kFloat32:
-      return divide_loop<float>(data, count, divisor);
-    case DataType::kFloat64:
-      return divide_loop<double>(data, count, divisor);
-    case DataType::kBfloat16:
-      return divide_loop<Bfloat16>(data, count, divisor);
-  }
+DivideLoop divide_loop(DataType type) {
+  return visit_type(type, [](auto sample) -> DivideLoop { return divide_elements<decltype(sample)>; });
 }
 
 }  // namespace weft::compression::cpu

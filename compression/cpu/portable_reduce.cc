@@ -3,6 +3,7 @@
 
 #include "compression/cpu/instruction_sets.h"
 #include "compression/element_arithmetic.h"
+#include "compression/visit_type.h"
 
 namespace weft::compression::cpu {
 namespace {
@@ -50,29 +51,7 @@ ReduceLoop reduce_of(ReduceOp op) {
 }  // namespace
 
 ReduceLoop portable_reduce(DataType type, ReduceOp op) {
-  switch (type) {
-    case DataType::kInt8:
-      return reduce_of<std::int8_t>(op);
-    case DataType::kUint8:
-      return reduce_of<std::uint8_t>(op);
-    case DataType::kInt32:
-      return reduce_of<std::int32_t>(op);
-    case DataType::kUint32:
-      return reduce_of<std::uint32_t>(op);
-    case DataType::kInt64:
-      return reduce_of<std::int64_t>(op);
-    case DataType::kUint64:
-      return reduce_of<std::uint64_t>(op);
-    case DataType::kFloat16:
-      return reduce_of<Float16>(op);
-    case DataType::kFloat32:
-      return reduce_of<float>(op);
-    case DataType::kFloat64:
-      return reduce_of<double>(op);
-    case DataType::kBfloat16:
-      return reduce_of<Bfloat16>(op);
-  }
-  return nullptr;
+  return visit_type(type, [op](auto sample) { return reduce_of<decltype(sample)>(op); });
 }
 
 }  // namespace weft::compression::cpu

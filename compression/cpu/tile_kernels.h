@@ -56,6 +56,7 @@ const TileKernels* tile_kernels(Instructions instructions);
 
 ReduceLoop reduce_loop(const TileKernels& kernels, DataType type, ReduceOp op);
 // data[i] /= divisor, as the end of an average.
-void divide(DataType type, void* data, std::size_t count, int divisor);
+using DivideLoop = void (*)(void* data, std::size_t count, int divisor);
+DivideLoop divide_loop(DataType type);
 
 }  // namespace weft::compression::cpu

@@ -1,13 +1,13 @@
 #include "compression/slot/codec.h"
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <string>
 
 #include "compression/slot/slot_reader.h"
 #include "compression/slot/slot_writer.h"
 #include "compression/tile_shape.h"
+#include "compression/visit_type.h"
 
 namespace weft::compression {
 namespace {
@@ -17,8 +17,7 @@ constexpr std::size_t kRawPortionBytes = kMaxTileBytes;
 constexpr std::size_t kLargestPieceBytes = std::max(kArchiveElements * 4, kZstdBlockBytes);
 
 std::size_t bytes_of(DataType type) {
-  constexpr std::array<std::uint8_t, kDataTypes> kBytes{1, 1, 4, 4, 8, 8, 2, 4, 8, 2};
-  return kBytes[static_cast<std::size_t>(type)];
+  return visit_type(type, [](auto sample) { return sizeof(sample); });
 }
 
 Status misfit(const char* what, std::size_t has, std::size_t needs) {
@@ -59,6 +58,7 @@ Status reduce_portions(SlotReader& reader, const Reduction& reduction, std::span
   if (payload % element != 0 || reduction.divisor < 1)
     return {StatusCode::kInvalidArgument, "A reduction needs whole elements and a divisor of at least 1."};
   const cpu::ReduceLoop loop = cpu::reduce_loop(kernels, reduction.type, reduction.op);
+  const cpu::DivideLoop divide = cpu::divide_loop(reduction.type);
   Portion decoded(portion);
   for (std::size_t at = 0; at < payload; at += portion) {
     const std::size_t bytes = std::min(portion, payload - at);
@@ -66,7 +66,7 @@ Status reduce_portions(SlotReader& reader, const Reduction& reduction, std::span
     if (!status) return status;
     std::uint8_t* result = use.place(decoded.data(), at);
     loop(result, local.data() + at, decoded.data(), bytes / element);
-    if (reduction.divisor != 1) cpu::divide(reduction.type, result, bytes / element, reduction.divisor);
+    if (reduction.divisor != 1) divide(result, bytes / element, reduction.divisor);
     use.done(result, bytes);
   }
   return reader.finish();
@@ -90,6 +90,8 @@ struct ToSlot {
 
 Result<std::size_t> pack(std::span<const std::byte> source, ElementType type, Level level,
                          std::span<std::byte> slot, const cpu::TileKernels& kernels) {
+  if (source.size() > kMaxPayloadBytes)
+    return Status(StatusCode::kInvalidArgument, "A slot holds at most 1 TiB; send larger messages in parts.");
   const std::size_t needed = max_slot_bytes(type, level, source.size());
   if (slot.size() < needed) return misfit("A slot", slot.size(), needed);
   SlotWriter writer(type, level, source.size(), slot.data(), kernels);

@@ -133,7 +133,9 @@ SampledRatios sample_ratios(std::span<const std::byte> payload, ElementType type
 
 SampledRatios find_type(std::span<const std::byte> payload, int tiles) {
   constexpr double kLeastGain = 1.05;
-  SampledRatios best = sample_ratios(payload, ElementType::kBytes, tiles);
+  constexpr double kRepetitions = 1.15;  // text passes for 8-bit floats, but zstd finds its words again
+  const SampledRatios bytes = sample_ratios(payload, ElementType::kBytes, tiles);
+  SampledRatios best = bytes;
   double best_ratio = kLeastGain;
   for (const ElementType type : {ElementType::kBfloat16, ElementType::kFloat16, ElementType::kFloat32,
                                  ElementType::kFloat8E4M3, ElementType::kFloat8E5M2}) {
@@ -144,7 +146,8 @@ SampledRatios find_type(std::span<const std::byte> payload, int tiles) {
       best_ratio = ratio;
     }
   }
-  return best;
+  constexpr auto kArchive = static_cast<std::size_t>(Level::kArchive);
+  return bytes.ratio[kArchive] > kRepetitions * best.ratio[kArchive] ? bytes : best;
 }
 
 CodecRates measure_rates(ElementType type, int milliseconds) {
@@ -186,7 +189,9 @@ LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, con
   }
   double fastest = choice.forecast[0].seconds / kWorthwhile;
   for (std::size_t level = 1; level < kLevels; ++level) {
-    if (choice.forecast[level].seconds >= fastest) continue;
+    // Not ">=": where a rate is unknown (0) the forecast is no number, and what is not known to pay is not
+    // taken.
+    if (!(choice.forecast[level].seconds < fastest)) continue;
     choice.level = static_cast<Level>(level);
     fastest = choice.forecast[level].seconds;
   }

@@ -34,7 +34,7 @@ ZSTD_DCtx* decompressor() {
 }  // namespace
 
 std::size_t encode_zstd(const std::uint8_t* bytes, std::size_t count, std::uint8_t* coded) {
-  if (count <= 2 * kPieceAlignment) return 0;
+  if (count <= 2 * kPieceAlignment || compressor() == nullptr) return 0;
   const std::size_t room = (count - 1) / kPieceAlignment * kPieceAlignment;
   const std::size_t written = ZSTD_compressCCtx(compressor(), coded, room, bytes, count, kZstdLevel);
   if (ZSTD_isError(written) != 0) return 0;  // it does not become smaller
@@ -45,6 +45,7 @@ std::size_t encode_zstd(const std::uint8_t* bytes, std::size_t count, std::uint8
 
 const char* decode_zstd(const std::uint8_t* coded, std::size_t bytes, std::uint8_t* decoded,
                         std::size_t count) {
+  if (decompressor() == nullptr) return "there is no memory for zstd";
   const std::size_t frame = ZSTD_findFrameCompressedSize(coded, bytes);
   if (ZSTD_isError(frame) != 0 || bytes - frame >= kPieceAlignment) return "it is not one zstd frame";
   const std::size_t written = ZSTD_decompressDCtx(decompressor(), decoded, count, coded, frame);

@@ -1,7 +1,7 @@
 // Level archive for bytes of unknown type: one zstd frame a block.
 //
-// Any thread; each thread keeps its own zstd contexts, made at the first call. Where the build has no libzstd
-// nothing is ever coded, and decoding says so.
+// Any thread; each thread keeps its own zstd contexts, made at the first call. Where there is no memory for
+// them nothing is coded, and decoding says so.
 #pragma once
 
 #include <cstddef>

@@ -65,6 +65,21 @@ TEST(LevelChoice, NeverForecastsALossForWhatItTakes) {
   }
 }
 
+// A link or a machine of which nothing is known yet has rates of 0.
+TEST(LevelChoice, WhatIsNotKnownToPayIsNotTaken) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1000}, std::size_t{64} << 20}) {
+    for (const double link_rate : {0.0, 0.1 * kGigabyte}) {
+      LinkFacts link;
+      link.bytes_per_s = link_rate;
+      link.message_bytes = bytes;
+      EXPECT_EQ(choose_level(link, weights_like(), {}).level, Level::kRaw) << bytes << " " << link_rate;
+      if (link_rate == 0) {
+        EXPECT_EQ(choose_level(link, weights_like(), some_rates()).level, Level::kRaw) << bytes;
+      }
+    }
+  }
+}
+
 TEST(LevelChoice, IsPrintedWithItsReasons) {
   LinkFacts link;
   link.bytes_per_s = 0.125 * kGigabyte;
@@ -90,6 +105,22 @@ TEST(Sample, ForetellsTheRatio) {
   }
 }
 
+// Text, as far as statistics see it: words that come back, some much more often than others.
+std::vector<std::byte> words(std::size_t bytes, std::uint64_t seed) {
+  SplitMix random(seed);
+  std::vector<std::string> vocabulary(2000);
+  for (std::string& word : vocabulary)
+    for (std::uint64_t letters = 2 + random.next() % 8; letters > 0; --letters)
+      word += static_cast<char>('a' + random.next() % 26 * (random.next() % 26) / 26);
+  std::vector<std::byte> text;
+  while (text.size() < bytes) {
+    const std::size_t rank = random.next() % vocabulary.size() * (random.next() % 2000) / 2000;
+    for (const char letter : vocabulary[rank] + " ") text.push_back(static_cast<std::byte>(letter));
+  }
+  text.resize(bytes);
+  return text;
+}
+
 TEST(Sample, FindsTheType) {
   for (const ElementType type :
        {ElementType::kBfloat16, ElementType::kFloat16, ElementType::kFloat32, ElementType::kFloat8E5M2})
@@ -97,6 +128,7 @@ TEST(Sample, FindsTheType) {
   EXPECT_EQ(find_type(random_bytes(1 << 17, 23)).type, ElementType::kBytes);
   EXPECT_EQ(find_type(random_bytes(100, 23)).type, ElementType::kBytes);
   EXPECT_EQ(find_type({}).type, ElementType::kBytes);
+  EXPECT_EQ(find_type(words(1 << 17, 24)).type, ElementType::kBytes);
 }
 
 TEST(Rates, AreMeasuredForEveryLevel) {

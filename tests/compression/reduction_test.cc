@@ -57,7 +57,7 @@ std::vector<std::byte> reduced(const ReductionCase& c, const std::vector<std::by
   std::vector<std::byte> result(local.size());
   cpu::reduce_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), c.data_type, op)(
       result.data(), local.data(), received.data(), c.elements);
-  if (divisor != 1) cpu::divide(c.data_type, result.data(), c.elements, divisor);
+  if (divisor != 1) cpu::divide_loop(c.data_type)(result.data(), c.elements, divisor);
   return result;
 }
 

@@ -6,10 +6,7 @@
 #include "compression/half_floats.h"
 #include "weft/data_type.h"
 
-namespace weft::algorithms::host {
-
-using compression::Bfloat16;
-using compression::Float16;
+namespace weft::compression {
 
 // Calls `visitor` with a value of the C++ type that stands for `type`.
 template <typename Visitor>
@@ -39,4 +36,4 @@ auto visit_type(DataType type, Visitor visitor) {
   return visitor(std::uint8_t{});
 }
 
-}  // namespace weft::algorithms::host
+}  // namespace weft::compression
