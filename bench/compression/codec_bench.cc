@@ -1,6 +1,6 @@
 // What the codecs reach on one core: ratio, and rate of the payload beside memcpy of the same payload.
 //
-//     codec_bench tests/compression/weights/minilm.bf16:bf16 tests/compression/weights/minilm.fp32:fp32
+//     codec_bench tests/compression/real_data/minilm.bf16:bf16 tests/compression/real_data/minilm.fp32:fp32
 //     normal:bf16
 //
 // A payload is a file of elements, repeated until --mib are full, or "normal" numbers of a type. Each

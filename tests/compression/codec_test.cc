@@ -9,19 +9,11 @@
 #include "compression/bytes4.h"
 #include "compression/tile_transform.h"
 #include "tests/compression/element_samples.h"
+#include "tests/compression/implementations.h"
 #include "tests/compression/packed_slot.h"
 
 namespace weft::compression {
 namespace {
-
-using cpu::Instructions;
-
-std::vector<const cpu::TileKernels*> all_kernels() {
-  std::vector<const cpu::TileKernels*> all;
-  for (const auto instructions : {Instructions::kPortable, Instructions::kAvx2, Instructions::kAvx512})
-    if (const auto* kernels = cpu::tile_kernels(instructions)) all.push_back(kernels);
-  return all;
-}
 
 constexpr Level kAllLevels[] = {Level::kRaw, Level::kFast, Level::kDense, Level::kArchive};
 
@@ -29,8 +21,8 @@ TEST(Codec, EveryBitComesBackAndEveryMachineSendsTheSame) {
   for (const Sample& sample : samples()) {
     for (const Level level : kAllLevels) {
       SCOPED_TRACE(sample.name + " " + std::string(to_string(level)));
-      const auto first = packed(sample.bytes, sample.type, level, *all_kernels().front());
-      for (const cpu::TileKernels* kernels : all_kernels()) {
+      const auto first = packed(sample.bytes, sample.type, level, *implementations().front());
+      for (const cpu::TileKernels* kernels : implementations()) {
         SCOPED_TRACE(kernels->name);
         ASSERT_EQ(packed(sample.bytes, sample.type, level, *kernels), first);
         std::vector<std::byte> again(sample.bytes.size(), std::byte{0x55});

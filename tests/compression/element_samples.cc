@@ -13,48 +13,6 @@ namespace {
 constexpr ElementType kFloats[] = {ElementType::kBfloat16, ElementType::kFloat16, ElementType::kFloat32,
                                    ElementType::kFloat8E4M3, ElementType::kFloat8E5M2};
 
-// Cut off, not rounded: the tests care for bits, not for values.
-std::uint32_t bits_of(ElementType type, float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t half = to_float16(value).bits;
-  switch (type) {
-    case ElementType::kFloat32:
-      return bits;
-    case ElementType::kBfloat16:
-      return bits >> 16;
-    case ElementType::kFloat16:
-      return half;
-    case ElementType::kFloat8E5M2:
-      return half >> 8;
-    case ElementType::kFloat8E4M3: {
-      const std::uint32_t scaled = to_float16(std::ldexp(value, -8)).bits;
-      return (half >> 8 & 0x80) | (scaled >> 7 & 0x7f);
-    }
-    case ElementType::kBytes:
-      break;
-  }
-  return bits & 0xff;
-}
-
-// Where an element's exponent begins, and its bits.
-struct Exponent {
-  unsigned lowest, bits;
-};
-Exponent exponent_of(ElementType type) {
-  switch (type) {
-    case ElementType::kFloat32:
-      return {23, 8};
-    case ElementType::kBfloat16:
-      return {7, 8};
-    case ElementType::kFloat16:
-      return {10, 5};
-    case ElementType::kFloat8E4M3:
-      return {3, 4};
-    default:
-      return {2, 5};
-  }
-}
-
 void append(std::vector<std::byte>& to, ElementType type, std::uint32_t bits) {
   for (std::size_t i = 0; i < element_bytes(type); ++i)
     to.push_back(static_cast<std::byte>(bits >> (8 * i) & 0xff));
@@ -77,12 +35,41 @@ std::vector<std::byte> with_escapes(ElementType type, unsigned escapes, bool zer
 
 }  // namespace
 
-// Steele, Lea and Flood, 2014.
-std::uint64_t SplitMix::next() {
-  std::uint64_t x = state_ += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
+std::uint32_t bits_of(ElementType type, float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t half = to_float16(value).bits;
+  switch (type) {
+    case ElementType::kFloat32:
+      return bits;
+    case ElementType::kBfloat16:
+      return bits >> 16;
+    case ElementType::kFloat16:
+      return half;
+    case ElementType::kFloat8E5M2:
+      return half >> 8;
+    case ElementType::kFloat8E4M3: {
+      const std::uint32_t scaled = to_float16(std::ldexp(value, -8)).bits;
+      return (half >> 8 & 0x80) | (scaled >> 7 & 0x7f);
+    }
+    case ElementType::kBytes:
+      break;
+  }
+  return bits & 0xff;
+}
+
+Exponent exponent_of(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return {23, 8};
+    case ElementType::kBfloat16:
+      return {7, 8};
+    case ElementType::kFloat16:
+      return {10, 5};
+    case ElementType::kFloat8E4M3:
+      return {3, 4};
+    default:
+      return {2, 5};
+  }
 }
 
 std::vector<std::byte> gaussian(ElementType type, std::size_t elements, float scale, std::uint64_t seed) {

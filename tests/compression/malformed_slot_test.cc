@@ -8,6 +8,7 @@
 
 #include "compression/slot/codec.h"
 #include "tests/compression/element_samples.h"
+#include "tests/compression/implementations.h"
 #include "tests/compression/packed_slot.h"
 
 namespace weft::compression {
@@ -98,12 +99,8 @@ TEST(MalformedSlot, MayHoldAnything) {
           bad[where] = static_cast<std::byte>(random.next() >> 56);
         }
         std::vector<std::string> said;
-        for (const auto instructions :
-             {cpu::Instructions::kPortable, cpu::Instructions::kAvx2, cpu::Instructions::kAvx512}) {
-          const cpu::TileKernels* kernels = cpu::tile_kernels(instructions);
-          if (kernels != nullptr)
-            said.push_back(unpack_exactly(bad, sample.bytes.size(), *kernels).message());
-        }
+        for (const cpu::TileKernels* kernels : implementations())
+          said.push_back(unpack_exactly(bad, sample.bytes.size(), *kernels).message());
         for (const std::string& words : said) EXPECT_EQ(words, said.front());
       }
     }

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "compression/slot/codec.h"
+#include "compression/visit_type.h"
 #include "tests/compression/element_samples.h"
+#include "tests/compression/implementations.h"
 #include "tests/compression/packed_slot.h"
 
 namespace weft::compression {
@@ -30,20 +32,7 @@ constexpr ReduceOp kReductionOps[] = {ReduceOp::kSum, ReduceOp::kProd, ReduceOp:
                                       ReduceOp::kAvg};
 
 std::size_t bytes_of(DataType type) {
-  switch (type) {
-    case DataType::kInt8:
-    case DataType::kUint8:
-      return 1;
-    case DataType::kBfloat16:
-    case DataType::kFloat16:
-      return 2;
-    case DataType::kInt64:
-    case DataType::kUint64:
-    case DataType::kFloat64:
-      return 8;
-    default:
-      return 4;
-  }
+  return visit_type(type, [](auto sample) { return sizeof(sample); });
 }
 
 std::vector<std::byte> operand(const ReductionCase& c, std::uint64_t seed) {
@@ -71,10 +60,7 @@ TEST(Reduction, IsThatOfThePlainLoops) {
         const Reduction reduction{c.data_type, op, op == ReduceOp::kAvg ? 3 : 1};
         const auto wanted = reduced(c, local, received, op, reduction.divisor);
         const auto next_wanted = packed(wanted, type, Level::kDense);
-        for (const auto instructions :
-             {cpu::Instructions::kPortable, cpu::Instructions::kAvx2, cpu::Instructions::kAvx512}) {
-          const cpu::TileKernels* kernels = cpu::tile_kernels(instructions);
-          if (kernels == nullptr) continue;
+        for (const cpu::TileKernels* kernels : implementations()) {
           SCOPED_TRACE(std::string(to_string(level)) + " " + std::to_string(static_cast<int>(c.data_type)) +
                        " " + std::to_string(static_cast<int>(op)) + " " + std::string(kernels->name));
           std::vector<std::byte> result(local.size());
@@ -133,9 +119,7 @@ TEST(Reduction, SpecialNumbersAreTheSameOnEveryMachine) {
       std::vector<std::uint16_t> wanted(a.size()), found(a.size());
       cpu::reduce_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), type, op)(wanted.data(), a.data(),
                                                                                    b.data(), a.size());
-      for (const auto instructions : {cpu::Instructions::kAvx2, cpu::Instructions::kAvx512}) {
-        const cpu::TileKernels* kernels = cpu::tile_kernels(instructions);
-        if (kernels == nullptr) continue;
+      for (const cpu::TileKernels* kernels : implementations()) {
         cpu::reduce_loop(*kernels, type, op)(found.data(), a.data(), b.data(), a.size());
         for (std::size_t i = 0; i < a.size(); ++i)
           ASSERT_EQ(found[i], wanted[i]) << std::hex << a[i] << " " << b[i] << " " << kernels->name << " "

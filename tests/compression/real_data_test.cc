@@ -14,7 +14,7 @@ namespace weft::compression {
 namespace {
 
 std::vector<std::byte> weights(const std::string& name) {
-  std::ifstream file(std::filesystem::path(WEFT_WEIGHTS_FOLDER) / name, std::ios::binary);
+  std::ifstream file(std::filesystem::path(WEFT_REAL_DATA_FOLDER) / name, std::ios::binary);
   const std::vector<char> chars((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const auto* first = reinterpret_cast<const std::byte*>(chars.data());
   return {first, first + chars.size()};
