@@ -19,7 +19,7 @@ class EmulatedJob:
     def __init__(self, cluster: Cluster, program: str, arguments: list[str], folder: Path, environment: dict[str, str] | None = None,
                  statistics_ms: int | None = 100):
         """`folder`: the cluster was made with it as writable; what is in it is removed. `statistics_ms`: how often the ranks write
-        their statistics, None for never. Files that are shared with the emulated machine cost its processors a good part of
+        their statistics, 0 for once at the end, None for never. Files that are shared with the emulated machine cost its processors a good part of
         what they have."""
         self._cluster, self._folder = cluster, folder
         self._argv = ["sh", "-c", _AS_RANK, "sh", str(folder), program, "perf", *arguments]

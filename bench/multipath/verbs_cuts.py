@@ -27,30 +27,39 @@ _BOOT_S = 300
 # What a path's silence means has to be told apart from that of machines which share a few processors.
 _ENVIRONMENT = {"WEFT_TIMEOUT_MS": str(WIDER * 1800), "WEFT_PATH_TIMEOUT_MS": "200", "WEFT_CONNECT_TIMEOUT_MS": "120000",
                 "WEFT_PATHS_PER_PLANE": "2"}
-# A stall cannot be shorter than the silence that is waited for.
-_EAGER = {"WEFT_PATH_TIMEOUT_MS": "50"}
+# How long a cut plane holds a chunk up is asked of Weft as it comes, where round trips are short enough to be judged: a path is
+# left after two of them at the least, and with megabytes under way in such a machine each takes a tenth of a second.
+_EAGER = {"WEFT_PATH_TIMEOUT_MS": "20", "WEFT_CHUNK_BYTES": "64K"}
+_EAGER_MESSAGE_BYTES = 512 << 10
 
 
 def cut_plane(settings: VerbsSettings) -> Outcome:
-    outcome = Outcome(target=f"one plane cut in mid-transfer: stall of at most {_STALL_MS:.0f} ms, no error, no wrong byte",
+    outcome = Outcome(target=f"one plane cut in mid-transfer of messages of {_EAGER_MESSAGE_BYTES >> 10} KiB: stall of at most {_STALL_MS:.0f} ms, no error, no "
+                             "wrong byte",
                       notes=[_told(_EAGER)])
     chance = random.Random(settings.seed)
     with _machines(settings) as cluster:
-        iterations = _iterations_for(settings, cluster, 8)
+        iterations = _iterations_for(settings, cluster, 8, _EAGER, _EAGER_MESSAGE_BYTES)
         for how in ("silent", "link"):
-            stalls, silences, ordinary = [], [], []
+            stalls, silences, ordinary, unused = [], [], [], 0
             for _ in range(settings.rounds if settings.weft else 0):
-                with _job(settings, cluster, iterations, _EAGER) as job, GuestCounters(cluster, 1, settings.planes) as counters:
+                with _job(settings, cluster, iterations, _EAGER, _EAGER_MESSAGE_BYTES) as job, GuestCounters(cluster, 1, settings.planes) as counters:
                     _wait_for_traffic(settings, counters, job)
                     plane = chance.randrange(settings.planes)
                     cluster.plane(plane).cut(how, 1 if how == "link" else None)
                     job.wait(_LIMIT_S)
-                    stalls.append(max(job.total("longest_stall_ms")))
+                    stall = max(job.total("longest_stall_ms"))
+                    if stall == 0:
+                        unused += 1  # the plane had nothing under way when it was cut
+                    else:
+                        stalls.append(stall)
                     _check(job, outcome, how)
                 cut = counters.last_growth(plane)
                 silences.append(1e3 * counters.longest_silence(cut - 0.2, cut + 2))
                 ordinary.append(1e3 * counters.longest_silence(cut - 2.2, cut - 0.2))
                 cluster.plane(plane).restore()
+            if unused:
+                outcome.notes.append(f"{how}: {unused} of {settings.rounds} cuts hit a plane on which no chunk was under way")
             if stalls:
                 outcome.add(f"{how}: stall by Weft's counters", "ms", stalls)
                 outcome.add(f"{how}: longest silence of all planes, cut", "ms", silences)
@@ -198,18 +207,23 @@ def _told(more: dict[str, str] | None = None) -> str:
     return f"emulated machines: limits are {WIDER} times as wide as real ones'; {settings}"
 
 
-def _job(settings: VerbsSettings, cluster: Cluster, iterations: int, more: dict[str, str] | None = None) -> EmulatedJob:
-    arguments = ["sendrecv", "-b", str(MESSAGE_BYTES), "-e", str(MESSAGE_BYTES), "-n", str(iterations), "-w", "1"]
-    return EmulatedJob(cluster, settings.weft, arguments, settings.folder, _ENVIRONMENT | (more or {}) | settings.environment)
+def _job(settings: VerbsSettings, cluster: Cluster, iterations: int, more: dict[str, str] | None = None,
+         message_bytes: int = MESSAGE_BYTES) -> EmulatedJob:
+    arguments = ["sendrecv", "-b", str(message_bytes), "-e", str(message_bytes), "-n", str(iterations), "-w", "1"]
+    # The counters are read when the ranks have ended.
+    return EmulatedJob(cluster, settings.weft, arguments, settings.folder, _ENVIRONMENT | (more or {}) | settings.environment,
+                       statistics_ms=0)
 
 
-def _iterations_for(settings: VerbsSettings, cluster: Cluster, seconds: float) -> int:
+def _iterations_for(settings: VerbsSettings, cluster: Cluster, seconds: float, more: dict[str, str] | None = None,
+                    message_bytes: int = MESSAGE_BYTES) -> int:
     """Nobody limits the planes' rate, so how many messages fill the time is tried."""
     if not settings.weft:
         return 0
-    with _job(settings, cluster, 6) as job:
+    tried = 6 * MESSAGE_BYTES // message_bytes
+    with _job(settings, cluster, tried, more, message_bytes) as job:
         job.wait(_LIMIT_S)
-        return max(6, round(seconds * 1e6 / job.row().time_us))
+        return max(tried, round(seconds * 1e6 / job.row().time_us))
 
 
 def _check(job: EmulatedJob, outcome: Outcome, what: str) -> bool:
