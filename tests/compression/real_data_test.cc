@@ -27,6 +27,10 @@ struct RealData {
 constexpr RealData kRealData[] = {
     {"minilm.bf16", ElementType::kBfloat16, 524288, 1.32, 1.42},
     {"minilm.fp32", ElementType::kFloat32, 524288, 1.138, 1.17},
+    {"gradients.bf16", ElementType::kBfloat16, 196608, 1.32, 1.415},
+    {"gradients.fp32", ElementType::kFloat32, 262144, 1.138, 1.165},
+    {"activations.bf16", ElementType::kBfloat16, 196608, 1.32, 1.42},
+    {"activations.fp32", ElementType::kFloat32, 262144, 1.138, 1.17},
 };
 
 std::vector<std::byte> bytes_of(const RealData& data) {

@@ -7,7 +7,7 @@ its hands.
 
 The model reads bytes and foretells the next one: 4 layers of width 256, 4 heads, 3.3 million weights. It is trained in
 float32 with Adam; then one batch goes forward and back twice from the same weights, computed in float32 and in bfloat16
-throughout. Gradients are those of all matrices; activations are what each layer keeps for its backward pass: its
+(but for softmax and loss). Gradients are those of all matrices; activations are what each layer keeps for its backward pass: its
 normalised inputs, queries, keys, values, what attention gives, and the hidden values behind GELU.
 Needs JAX (pip install jax, on the processor); the default of 300 steps takes some minutes on two cores.
 """
