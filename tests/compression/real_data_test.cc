@@ -89,8 +89,8 @@ TEST_P(RealDataTest, ItsTypeIsFound) {
   EXPECT_EQ(find_type(bytes_of(GetParam())).type, GetParam().type);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, RealDataTest, testing::ValuesIn(kRealData), [](const auto& info) {
-  std::string name = info.param.file;
+INSTANTIATE_TEST_SUITE_P(Files, RealDataTest, testing::ValuesIn(kRealData), [](const auto& data) {
+  std::string name = data.param.file;
   name[name.find('.')] = '_';
   return name;
 });
