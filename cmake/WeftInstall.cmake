@@ -11,15 +11,16 @@ target_include_directories(weft_interface INTERFACE $<BUILD_INTERFACE:${PROJECT_
 target_compile_features(weft_interface INTERFACE cxx_std_20)
 add_library(weft::weft ALIAS weft_interface)
 
-# The libraries behind the public headers. libsodium is theirs alone, but whoever links a static library links what it
-# calls; in the build tree it is a private dependency, which is not exported.
+# The libraries behind the public headers. libsodium and zstd are theirs alone, but whoever links a static library links
+# what it calls; in the build tree it is a private dependency, which is not exported.
 set(weft_public_libraries weft_transport weft_engine weft_engine_config weft_multipath weft_tcp weft_tcp_edge
                           weft_verbs weft_verbs_edge weft_ucx weft_ucx_edge weft_process weft_algorithms weft_bootstrap
-                          weft_compression_cpu)
+                          weft_compression weft_compression_cpu)
 target_link_libraries(weft_interface INTERFACE weft_transport weft_algorithms weft_bootstrap)
 foreach(library weft_transport weft_tcp weft_tcp_edge weft_verbs weft_verbs_edge weft_ucx weft_ucx_edge weft_bootstrap)
   target_link_libraries(${library} INTERFACE $<INSTALL_INTERFACE:weft::sodium>)
 endforeach()
+target_link_libraries(weft_compression INTERFACE $<INSTALL_INTERFACE:weft::zstd>)
 
 install(TARGETS weft_interface ${weft_public_libraries} EXPORT weft
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -272,8 +272,9 @@ Result<std::shared_ptr<FabricLink>> Fabric::make_link(const tcp::ConnectionId& i
                                                       std::size_t paths, std::size_t planes,
                                                       std::vector<tcp::PathRoute> routes,
                                                       const tcp::DialSettings& dialing,
-                                                      const tcp::LinkParameters& parameters) {
+                                                      const tcp::LinkParameters& parameters, bool coded) {
   LinkSettings settings = link_settings(config_, parameters, connects, paths, planes);
+  settings.terms.coding = coding_terms(config_, settings, coded);
   tcp::Socket epoll = tcp::Socket::epoll();
   if (!epoll.is_open()) {
     return Status(StatusCode::kResourceExhausted,
@@ -284,7 +285,7 @@ Result<std::shared_ptr<FabricLink>> Fabric::make_link(const tcp::ConnectionId& i
       settings.endpoint.standby_planes |= mask_of(settings.endpoint.path_planes[path]);
   }
   auto backend = std::make_unique<tcp::LinkBackend>(std::move(epoll), paths, std::move(routes), dialing,
-                                                    settings.payload_checksum, settings.peer_timeout, log_);
+                                                    settings.terms, log_);
   return add_link(std::make_shared<FabricLink>(id, connects, settings.endpoint, std::move(backend), log_));
 }
 
@@ -361,6 +362,8 @@ void Fabric::judge_path(const tcp::Hello& hello, const tcp::IpAddress& from,
     verdict.why = "all paths of a connection are of one transport";
   } else if (carrier != nullptr) {
     prepare_dialled(*carrier, hello, from, link, verdict);
+  } else if (agrees_on_coding(config_, hello.options)) {
+    offer_coding(config_, verdict.options);
   }
 }
 
@@ -377,7 +380,7 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
     tcp::LinkParameters parameters = agreed_parameters(config_, hello.parameters);
     fresh = true;
     auto made = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
-                          parameters);
+                          parameters, agrees_on_coding(config_, hello.options));
     if (!made) {
       // The socket is closed, and the peer hears that this connection does not exist.
       if (log_->is_first_without_descriptors()) (*log_)(LogLevel::kWarn, made.status().message());

@@ -119,11 +119,12 @@ class Fabric final : public tcp::AcceptVisitor {
                                                                int dmabuf, std::uint64_t offset);
 
   // Links.
-  // `connects`: this end dials; the other is found by who knocks. kResourceExhausted: no descriptor is free.
+  // `connects`: this end dials; the other is found by who knocks. `coded`: the ends agree on it.
+  // kResourceExhausted: no descriptor is free.
   Result<std::shared_ptr<FabricLink>> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
                                                 std::size_t planes, std::vector<tcp::PathRoute> routes,
                                                 const tcp::DialSettings& dialing,
-                                                const tcp::LinkParameters& parameters);
+                                                const tcp::LinkParameters& parameters, bool coded);
   // Over another transport, at the connecting end; `plan` without path_planes and checksum.
   Result<std::shared_ptr<FabricLink>> make_dialled_link(const DialledCarrier& carrier, tcp::DialledPlan plan,
                                                         const tcp::LinkParameters& parameters);
@@ -153,6 +154,7 @@ class Fabric final : public tcp::AcceptVisitor {
   Status open_dialled();
   Status add_mrc();
   void drop_partial_mrc();
+  void warn_of_compression() const;
   Status find_device_memory();
   Status add_dialled(TransportChoice choice, std::uint8_t bit, Opened opened);
   std::string describe_transports() const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "transport/engine/environment.h"
 #include "transport/fabric.h"
 #include "transport/tcp/address_codec.h"
 #include "transport/ucx/transport.h"
@@ -61,7 +62,23 @@ Status Fabric::open_dialled() {
   if (Status found = find_device_memory(); !found) return found;
   transport_ = describe_transports();
   if (log_->wants(LogLevel::kInfo)) (*log_)(LogLevel::kInfo, "transport: " + transport_);
+  warn_of_compression();
   return Status::ok();
+}
+
+// Who asks for a level wants to know where there is none.
+void Fabric::warn_of_compression() const {
+  const bool asks =
+      config_.compression != CompressionChoice::kAuto && config_.compression != CompressionChoice::kOff;
+  for (const DialledCarrier& carrier : dialled_) {
+    if (!asks || !carrier.transport) continue;
+    (*log_)(LogLevel::kWarn,
+            fmt::format(
+                "WEFT_COMPRESS={} has no effect over {}, which puts data into place without the processor; "
+                "WEFT_TRANSPORT=tcp compresses",
+                to_string(config_.compression), carrier.transport->name()));
+    return;
+  }
 }
 
 // Few machines have it, so its absence is worth a word to those only who ask for it, or for every word.
@@ -226,7 +243,7 @@ LinkSettings Fabric::dialled_settings(const DialledCarrier& carrier, const tcp::
   settings.endpoint.path_timeout =
       std::max(settings.endpoint.path_timeout, carrier.transport->least_path_timeout());
   plan.path_planes = settings.endpoint.path_planes;
-  plan.payload_checksum = settings.payload_checksum;
+  plan.payload_checksum = settings.terms.payload_checksum;
   return settings;
 }
 

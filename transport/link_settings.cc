@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "compression/slot_format.h"
+
 namespace weft {
 namespace {
 
@@ -58,9 +60,24 @@ LinkSettings link_settings(const Config& config, const tcp::LinkParameters& agre
   // are busy; more delays whatever has to be said about a failed path (docs/transport.md has the
   // measurements).
   settings.endpoint.window_slack = std::chrono::milliseconds(16);
-  settings.payload_checksum = agreed.payload_checksum;
-  settings.peer_timeout = config.peer_timeout;
+  settings.terms.payload_checksum = agreed.payload_checksum;
+  settings.terms.peer_timeout = config.peer_timeout;
   return settings;
+}
+
+void offer_coding(const Config& config, std::vector<tcp::HandshakeOption>& options) {
+  if (config.compression == CompressionChoice::kOff) return;
+  options.push_back({kCodingOption, {static_cast<std::byte>(compression::kSlotVersion)}});
+}
+
+bool agrees_on_coding(const Config& config, const std::vector<tcp::HandshakeOption>& peers_options) {
+  std::vector<tcp::HandshakeOption> own;
+  offer_coding(config, own);
+  return !own.empty() && std::find(peers_options.begin(), peers_options.end(), own[0]) != peers_options.end();
+}
+
+tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings, bool agreed) {
+  return {config.compression, agreed, settings.endpoint.chunk_bytes};
 }
 
 }  // namespace weft

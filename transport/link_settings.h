@@ -4,9 +4,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <vector>
 
 #include "transport/multipath/endpoint.h"
 #include "transport/tcp/handshake_message.h"
+#include "transport/tcp/link_backend.h"
 #include "weft/config.h"
 
 namespace weft {
@@ -22,14 +24,20 @@ PathPlan plan_paths(const Config& config, std::size_t usable_planes, bool one_is
 tcp::LinkParameters offered_parameters(const Config& config);
 tcp::LinkParameters agreed_parameters(const Config& config, const tcp::LinkParameters& offered);
 
+// Handshake option of TCP's paths, in HELLO and WELCOME: one byte, the version of coded slots
+// (compression/FORMAT.md) that an end decodes and wants to send. Payloads may be coded where both ends say
+// the same.
+inline constexpr std::uint16_t kCodingOption = 5;
+void offer_coding(const Config& config, std::vector<tcp::HandshakeOption>& options);
+bool agrees_on_coding(const Config& config, const std::vector<tcp::HandshakeOption>& peers_options);
+
 // Of one end of a link.
 struct LinkSettings {
   multipath::EndpointConfig endpoint;
-  // The backend's.
-  bool payload_checksum = false;
-  std::chrono::milliseconds peer_timeout{};
+  tcp::LinkTerms terms;  // the backend's; without coding, which transports besides TCP do not have
 };
 LinkSettings link_settings(const Config& config, const tcp::LinkParameters& agreed, bool connects,
                            std::size_t paths, std::size_t planes);
+tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings, bool agreed);
 
 }  // namespace weft

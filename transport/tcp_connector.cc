@@ -39,6 +39,7 @@ class TcpConnector final : public Connector {
     dialing_.hello.parameters = offered_parameters(fabric_->config());
     dialing_.hello.endpoints = fabric_->endpoints();
     dialing_.hello.options.push_back({kPlanesOption, {static_cast<std::byte>(planes_.size())}});
+    offer_coding(fabric_->config(), dialing_.hello.options);
     dialing_.attempt_timeout = kAttemptTimeout;
   }
   ~TcpConnector() override {
@@ -97,7 +98,8 @@ class TcpConnector final : public Connector {
     dialing_.hello.purpose = tcp::PathPurpose::kAdditionalPath;
     dialing_.hello.parameters = dial.welcome().parameters;
     auto made = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(),
-                                   routes_, dialing_, dial.welcome().parameters);
+                                   routes_, dialing_, dial.welcome().parameters,
+                                   agrees_on_coding(fabric_->config(), dial.welcome().options));
     if (!made) return made.status();
     link_ = std::move(*made);
     link_->why_not_dialled = std::move(why_not_dialled_);

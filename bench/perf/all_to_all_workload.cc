@@ -1,4 +1,3 @@
-#include "bench/perf/pattern.h"
 #include "bench/perf/workload.h"
 
 namespace weft::bench {
@@ -22,7 +21,7 @@ class AllToAllWorkload final : public Workload {
                                    operation.shape.count * size_of(operation.type));
   }
   void fill(void* input, const Operation& operation, std::uint64_t repetition, int rank, int ranks) override {
-    fill_bits(input, operation.shape.buffer_elements, operation.type, repetition, rank, 0);
+    fill_moved(input, operation, repetition, rank);
   }
   std::size_t count_wrong(const Operation& operation, std::uint64_t repetition, int rank,
                           int ranks) override {
@@ -31,8 +30,8 @@ class AllToAllWorkload final : public Workload {
     for (int from = 0; from < ranks; ++from) {
       const auto* data = static_cast<const char*>(operation.output) +
                          static_cast<std::size_t>(from) * block * size_of(operation.type);
-      wrong += count_wrong_bits(data, block, operation.type, repetition, from,
-                                static_cast<std::uint64_t>(rank) * block);
+      wrong += count_wrong_moved(data, block, operation, repetition, from,
+                                 static_cast<std::uint64_t>(rank) * block);
     }
     return wrong;
   }

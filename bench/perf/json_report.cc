@@ -113,6 +113,18 @@ Json measurement_json(const Measurement& measurement) {
           {"nwrong", measurement.wrong ? Json(*measurement.wrong) : Json(nullptr)}};
 }
 
+Json compression_json(const CompressionStatistics& compression) {
+  return {{"setting", compression.setting},
+          {"agreed", compression.agreed},
+          {"level", compression.level},
+          {"element_type", compression.element_type},
+          {"why", compression.why},
+          {"plain_bytes_sent_coded", compression.sent.plain_bytes},
+          {"wire_bytes_sent_coded", compression.sent.coded_bytes},
+          {"plain_bytes_received_coded", compression.received.plain_bytes},
+          {"wire_bytes_received_coded", compression.received.coded_bytes}};
+}
+
 }  // namespace
 
 std::string connections_json(Job& job) {
@@ -128,6 +140,7 @@ std::string connections_json(Job& job) {
                            {"messages_received", statistics.messages_received},
                            {"stalls", statistics.stalls},
                            {"longest_stall_ms", number(statistics.longest_stall_ms)},
+                           {"compression", compression_json(statistics.compression)},
                            {"paths", std::move(paths)}});
   }
   return connections.dump();

@@ -93,6 +93,7 @@ std::string task_of(const PerfOptions& options) {
   for (const DataType type : options.types) task += " " + std::string(to_string(type));
   task += " -o";
   for (const ReduceOp op : options.ops) task += " " + std::string(to_string(op));
+  if (options.data) task += " --data " + options.data_name;
   return options.json_file.empty() ? task : task + " -J FILE";
 }
 
@@ -234,6 +235,10 @@ void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool c
         ->check(CLI::Validator(op_problem, "OP"))
         ->capture_default_str();
   }
+  if (collective && !reduces) {
+    command.add_option("--data", options.data_name,
+                       "Send what is in this file, over and over, instead of random bits");
+  }
   command.add_option("-J,--output_file", options.json_file,
                      "Write a report in JSON, with the counters of every path");
   command.add_option("--ranks", arguments.ranks, "Run this many ranks as processes on this host")
@@ -254,6 +259,11 @@ int start(PerfArguments& arguments, const std::vector<std::string>& words, MakeW
     return refuse(pingpong_needs_two(arguments.ranks));
   const auto config = read_configuration();
   if (!config) return refuse(config.status().message());
+  if (!arguments.options.data_name.empty()) {
+    auto data = DataFile::read(arguments.options.data_name);
+    if (!data) return refuse(data.status().message());
+    arguments.options.data = std::make_shared<const DataFile>(std::move(*data));
+  }
   ReportFile file;
   if (arguments.ranks > 0 && !arguments.options.json_file.empty()) {
     if (Status opened = file.open(arguments.options.json_file); !opened) return refuse(opened.message());

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "bench/perf/data_file.h"
 #include "weft/data_type.h"
 
 namespace weft::bench {
@@ -25,6 +27,8 @@ struct PerfOptions {
   std::vector<DataType> types{DataType::kFloat32};
   std::vector<ReduceOp> ops{ReduceOp::kSum};
   std::string json_file;
+  std::string data_name;
+  std::shared_ptr<const DataFile> data;  // null: patterns
 };
 
 // The sizes of the rows.

@@ -117,6 +117,7 @@ class PerfRun {
     operation.shape = workload_.shape(static_cast<std::size_t>(bytes), size_of(type), job_.size());
     operation.type = type;
     operation.op = op;
+    operation.data = options_.data.get();
     operation.output = output_.data();
     operation.input = in_place ? output_.data() : input_.data();
     return operation;

@@ -1,4 +1,3 @@
-#include "bench/perf/pattern.h"
 #include "bench/perf/workload.h"
 
 namespace weft::bench {
@@ -19,13 +18,13 @@ class SendrecvWorkload final : public Workload {
                                      operation.shape.buffer_elements * size_of(operation.type));
   }
   void fill(void* input, const Operation& operation, std::uint64_t repetition, int rank, int ranks) override {
-    fill_bits(input, operation.shape.buffer_elements, operation.type, repetition, rank, 0);
+    fill_moved(input, operation, repetition, rank);
   }
   std::size_t count_wrong(const Operation& operation, std::uint64_t repetition, int rank,
                           int ranks) override {
     const int previous = (rank + ranks - 1) % ranks;
-    return count_wrong_bits(operation.output, operation.shape.buffer_elements, operation.type, repetition,
-                            previous, 0);
+    return count_wrong_moved(operation.output, operation.shape.buffer_elements, operation, repetition,
+                             previous, 0);
   }
 };
 

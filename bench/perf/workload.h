@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 
+#include "bench/perf/data_file.h"
 #include "weft/communicator.h"
 
 namespace weft::bench {
@@ -25,6 +26,7 @@ struct Operation {
   RowShape shape;
   DataType type = DataType::kFloat32;
   ReduceOp op = ReduceOp::kSum;
+  const DataFile* data = nullptr;  // to be moved instead of patterns
 };
 
 class Workload {
@@ -56,6 +58,11 @@ class Workload {
   virtual std::size_t count_wrong(const Operation& operation, std::uint64_t repetition, int rank,
                                   int ranks) = 0;
 };
+
+// Of operation.data, or else fill_bits(): what collectives send that only move data.
+void fill_moved(void* data, const Operation& operation, std::uint64_t repetition, int rank);
+std::size_t count_wrong_moved(const void* data, std::size_t elements, const Operation& operation,
+                              std::uint64_t repetition, int rank, std::uint64_t first_element);
 
 std::unique_ptr<Workload> make_all_reduce_workload();
 std::unique_ptr<Workload> make_all_to_all_workload();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "compression/slot/codec.h"
@@ -37,25 +38,25 @@ double entropy_bits(const std::array<std::size_t, 256>& counts, double total) {
   return bits;
 }
 
-// The first bytes of `tiles` tiles, evenly spread. Empty where there is not one whole tile.
-std::vector<std::size_t> tile_offsets(std::size_t bytes, std::size_t tile_bytes, int tiles) {
-  std::vector<std::size_t> offsets;
+// Calls use(offset) for `tiles` tiles, evenly spread; returns how many there were. 0 where there is not one
+// whole tile.
+template <typename Use>
+std::size_t for_tiles(std::size_t bytes, std::size_t tile_bytes, int tiles, const Use& use) {
   const std::size_t there = bytes / tile_bytes, taken = std::min(there, static_cast<std::size_t>(tiles));
-  for (std::size_t i = 0; i < taken; ++i) offsets.push_back(there * i / taken * tile_bytes);
-  return offsets;
+  for (std::size_t i = 0; i < taken; ++i) use(there * i / taken * tile_bytes);
+  return taken;
 }
 
 double zstd_ratio(std::span<const std::byte> payload, int tiles) {
   constexpr std::size_t kPart = 32768;
-  std::vector<std::uint8_t> coded(kPart);
-  double before = 0, after = 0;
-  for (const std::size_t at : tile_offsets(payload.size(), kPart, std::max(1, tiles / 4))) {
+  thread_local const auto coded = std::make_unique<std::uint8_t[]>(kPart);
+  double after = 0;
+  const std::size_t taken = for_tiles(payload.size(), kPart, std::max(1, tiles / 4), [&](std::size_t at) {
     const std::size_t bytes =
-        encode_zstd(reinterpret_cast<const std::uint8_t*>(payload.data()) + at, kPart, coded.data());
-    before += kPart;
+        encode_zstd(reinterpret_cast<const std::uint8_t*>(payload.data()) + at, kPart, coded.get());
     after += static_cast<double>(bytes == 0 ? kPart : bytes);
-  }
-  return before == 0 ? 1 : before / after;
+  });
+  return taken == 0 ? 1 : static_cast<double>(taken * kPart) / after;
 }
 
 // Normal numbers are what floats mostly are; a table of them is enough, as a codec does not look for
@@ -105,12 +106,10 @@ SampledRatios sample_ratios(std::span<const std::byte> payload, ElementType type
     return sampled;
   }
   const std::size_t size = element_bytes(type), tile_bytes = kTileElements * size;
-  const auto offsets = tile_offsets(payload.size(), tile_bytes, tiles);
-  if (offsets.empty()) return sampled;
   std::array<std::size_t, 256> counts{};
   double fast = 0, dense = 0;
   std::array<std::uint8_t, kMaxTileBytes> coded;
-  for (const std::size_t at : offsets) {
+  const std::size_t taken = for_tiles(payload.size(), tile_bytes, tiles, [&](std::size_t at) {
     const auto* tile = reinterpret_cast<const std::uint8_t*>(payload.data()) + at;
     const auto bytes = [&](Level level) {
       constexpr double kEntry = 2;
@@ -122,9 +121,10 @@ SampledRatios sample_ratios(std::span<const std::byte> payload, ElementType type
     dense += bytes(Level::kDense);
     for (std::size_t i = 0; i < kTileElements; ++i)
       ++counts[archive_symbol(type, payload.data() + at + i * size)];
-  }
-  const double before = static_cast<double>(tile_bytes * offsets.size());
-  const double elements = static_cast<double>(kTileElements * offsets.size());
+  });
+  if (taken == 0) return sampled;
+  const double before = static_cast<double>(tile_bytes * taken);
+  const double elements = static_cast<double>(kTileElements * taken);
   const double archive_bits =
       static_cast<double>(8 * size - 8) + entropy_bits(counts, elements) + kArchiveEstimateBits;
   sampled.ratio = {1, before / fast, before / dense, static_cast<double>(8 * size) / archive_bits};

@@ -1,7 +1,8 @@
 // Which type a buffer has, how well it would code, and which level a transfer should use: never one that
 // makes it slower. What was measured and what follows from it can be printed.
 //
-// Any thread; the measurements allocate and take some milliseconds, the choice does neither.
+// Any thread. Samples allocate only at their first use in a thread; measure_rates() allocates and takes some
+// milliseconds; the choice does neither.
 #pragma once
 
 #include <array>

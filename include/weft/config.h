@@ -62,6 +62,10 @@ struct RdmaConfig {
 // it is asked for only: its library changes the process that opens it (docs/transport.md).
 enum class TransportChoice : unsigned char { kAuto, kTcp, kVerbs, kUcx };
 
+// Lossless compression of messages on the wire. kAuto: where it makes transfers faster. The levels: always,
+// where the data becomes smaller at all; for measuring and tests.
+enum class CompressionChoice : unsigned char { kAuto, kOff, kFast, kDense, kArchive };
+
 struct Config {
   // WEFT_TRANSPORT: auto, tcp, verbs or ucx.
   TransportChoice transport = TransportChoice::kAuto;
@@ -99,6 +103,9 @@ struct Config {
   std::string secret;
   // Also protect payloads with CRC32C; headers always are. WEFT_CHECKSUM=0|1.
   bool payload_checksum = false;
+  // What this process does with what it sends by TCP; used where the peer's is not off either.
+  // WEFT_COMPRESS=auto|off|fast|dense|archive.
+  CompressionChoice compression = CompressionChoice::kAuto;
   // File to which counters are written when a context closes and at every stats_interval. "%p" is the
   // process id, "%h" the host name, "%%" a percent sign; processes that share a name overwrite each other.
   // Empty: none. A thread of its own writes, and closing a context waits for it. WEFT_STATS_FILE,

@@ -43,7 +43,7 @@ struct PathStatistics {
   int plane = 0;
   bool standby = false;    // far at this end (Config::near): carries its data while nearer planes cannot
   const char* state = "";  // GOOD, SKIP, ASSUMED_BAD, DENIED
-  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_sent = 0;  // of messages; coded ones take less on the wire (CompressionStatistics)
   std::uint64_t bytes_received = 0;
   std::uint64_t chunks_sent = 0;
   std::uint64_t chunks_resent = 0;  // chunks taken from this path after it failed and sent over others
@@ -53,11 +53,28 @@ struct PathStatistics {
   double rate_bytes_per_s = 0;  // its equal share of what its plane delivers under load; 0: not measured yet
 };
 
+// What lossless compression does on one connection.
+struct CompressionStatistics {
+  // Chunks that went or came coded; those that did not stand in the paths' counters only.
+  struct Counters {
+    std::uint64_t chunks = 0;
+    std::uint64_t plain_bytes = 0;  // before coding, and again after decoding
+    std::uint64_t coded_bytes = 0;  // on the wire
+  };
+  std::string setting = "off";  // Config::compression at this end
+  bool agreed = false;          // both ends decode, and neither is off
+  std::string level = "raw";    // what long messages are sent with at present: raw, fast, dense, archive
+  std::string element_type;     // for what their bytes are taken
+  std::string why;              // that is so
+  Counters sent, received;
+};
+
 struct ConnectionStatistics {
   std::string peer;
   std::uint64_t messages_sent = 0, messages_received = 0;
   std::uint64_t stalls = 0;     // path failures that took data with them
   double longest_stall_ms = 0;  // from the last sign of life of a failed path to the re-sending of its data
+  CompressionStatistics compression;
   std::vector<PathStatistics> paths;
 };
 

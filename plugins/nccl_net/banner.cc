@@ -14,6 +14,23 @@ const char* kinds_of(const DeviceMemorySupport& memory) {
   return memory.peer_memory ? "host and GPU memory (dmabuf, peer memory)" : "host and GPU memory (dmabuf)";
 }
 
+// Per connection the peer has its say too: statistics tell what came of it.
+const char* compression_of(const Config& config) {
+  switch (config.compression) {
+    case CompressionChoice::kAuto:
+      return "auto (over TCP)";
+    case CompressionChoice::kOff:
+      return "off";
+    case CompressionChoice::kFast:
+      return "fast (over TCP)";
+    case CompressionChoice::kDense:
+      return "dense (over TCP)";
+    case CompressionChoice::kArchive:
+      return "archive (over TCP)";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string banner(int abi_version, const Config& config, const std::vector<Device>& planes,
@@ -31,7 +48,8 @@ std::string banner(int abi_version, const Config& config, const std::vector<Devi
        << ", at most " << config.max_paths << " a connection; at most " << nccl::kMaxRequests
        << " requests x " << kMaxGroupedReceives << " receives a connection; a peer silent for "
        << config.peer_timeout.count() << " ms is lost; " << kinds_of(memory) << " over " << transport
-       << "; shared secret " << (config.secret.empty() ? "off" : "on");
+       << "; compression " << compression_of(config) << "; shared secret "
+       << (config.secret.empty() ? "off" : "on");
   if (!config.stats_file.empty()) text << "; counters in " << config.stats_file;
   return text.str();
 }

@@ -11,12 +11,17 @@ namespace {
 using testing_support::allocations_counted;
 using testing_support::count_allocations_of_this_thread;
 
-TEST(DataPath, AllocatesNothingInTenThousandMessages) {
+class DataPath : public testing::TestWithParam<CompressionChoice> {};
+
+TEST_P(DataPath, AllocatesNothingInTenThousandMessages) {
   if (!testing_support::can_count_allocations()) GTEST_SKIP() << "a sanitizer has its own allocator";
   // A path that is given up on a busy machine is connected anew, which does allocate and is not the data
   // path.
   Config patient = config_without_silence_limit();
+  if (patient.transport != TransportChoice::kTcp && GetParam() != CompressionChoice::kAuto)
+    GTEST_SKIP() << "only TCP compresses";
   patient.peer_timeout = std::chrono::seconds(80);
+  patient.compression = GetParam();
   auto near = make_context(patient), far = make_context(patient);
   ASSERT_TRUE(near && far);
   auto listener = listen(*far);
@@ -25,7 +30,9 @@ TEST(DataPath, AllocatesNothingInTenThousandMessages) {
   ASSERT_TRUE(pair.connected && pair.accepted);
 
   constexpr std::size_t kWindow = 16, kCapacity = 200000;
-  const Bytes out = pattern(kCapacity, 1);
+  // Its exponents are alike, as those of floats are.
+  Bytes out = pattern(kCapacity, 1);
+  for (std::size_t i = 1; i < kCapacity; i += 2) out[i] = std::byte{0x3f};
   std::vector<Bytes> in(kWindow, Bytes(kCapacity));
   std::vector<std::unique_ptr<LastingMemory>> promises;
   for (const Bytes& each : in) promises.push_back(far->promise_memory(each.data(), each.size()));
@@ -59,11 +66,21 @@ TEST(DataPath, AllocatesNothingInTenThousandMessages) {
   EXPECT_EQ(allocations_counted() - before, 0);
   EXPECT_EQ(failed, 0);
 
+  if (GetParam() != CompressionChoice::kAuto) {
+    EXPECT_EQ(pair.connected->statistics().compression.sent.chunks > 1000,
+              GetParam() != CompressionChoice::kOff);
+  }
+
   count_allocations_of_this_thread(true);
   { const Bytes seen(100); }
   count_allocations_of_this_thread(false);
   EXPECT_EQ(allocations_counted() - before, 1) << "the count does not work";
 }
+
+INSTANTIATE_TEST_SUITE_P(, DataPath,
+                         testing::Values(CompressionChoice::kAuto, CompressionChoice::kOff,
+                                         CompressionChoice::kFast, CompressionChoice::kDense,
+                                         CompressionChoice::kArchive));
 
 }  // namespace
 }  // namespace weft::loopback

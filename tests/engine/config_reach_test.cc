@@ -25,7 +25,8 @@ using ::testing::SizeIs;
 [[maybe_unused]] void every_field_has_a_test_below(const Config& config) {
   const auto& [transport, interfaces, near, address_family, paths_per_plane, max_paths, chunk_bytes,
                peer_timeout, path_timeout, connect_timeout, bootstrap_timeout, secret, payload_checksum,
-               stats_file, stats_interval, log_level, rdma, unknown_variables, nccl_remarks] = config;
+               compression, stats_file, stats_interval, log_level, rdma, unknown_variables, nccl_remarks] =
+      config;
   // bootstrap_timeout is for programs to hand on: tests/bench/exit_status_test.cc.
   // The fields of rdma: tests/verbs/settings_test.cc.
   (void)unknown_variables;
@@ -40,6 +41,7 @@ Config unusual() {
   config.peer_timeout = milliseconds(1234);
   config.path_timeout = milliseconds(56);
   config.payload_checksum = true;
+  config.compression = CompressionChoice::kDense;
   return config;
 }
 
@@ -48,9 +50,11 @@ TEST(ConfigReaches, TheEndpointAndTheBackend) {
   agreed.chunk_limit_bytes = 64 * 1024;
   agreed.payload_checksum = true;
   const LinkSettings settings = link_settings(unusual(), agreed, true, 6, 2);
-  const auto& [endpoint, payload_checksum, backend_peer_timeout] = settings;
+  const auto& [endpoint, terms] = settings;
+  const auto& [payload_checksum, backend_peer_timeout, without_coding] = terms;
   EXPECT_TRUE(payload_checksum);
   EXPECT_EQ(backend_peer_timeout, milliseconds(1234));
+  EXPECT_FALSE(without_coding.agreed) << "only TCP codes: coding_terms()";
   const auto& [path_planes, standby_planes, connects, chunk_bytes, peer_timeout, path_timeout, first_backoff,
                largest_backoff, good_probes_needed, window_slack] = endpoint;
   using multipath::PlaneId;
@@ -68,7 +72,8 @@ TEST(ConfigReaches, TheEndpointAndTheBackend) {
   EXPECT_EQ(good_probes_needed, defaults.good_probes_needed);
   EXPECT_EQ(window_slack, milliseconds(16));
   EXPECT_FALSE(link_settings(unusual(), {}, false, 6, 2).endpoint.connects);
-  EXPECT_FALSE(link_settings(unusual(), {}, false, 6, 2).payload_checksum) << "as agreed, not as asked for";
+  EXPECT_FALSE(link_settings(unusual(), {}, false, 6, 2).terms.payload_checksum)
+      << "as agreed, not as asked for";
 }
 
 TEST(ConfigReaches, WhatBothEndsAgreeOn) {
@@ -82,6 +87,25 @@ TEST(ConfigReaches, WhatBothEndsAgreeOn) {
   EXPECT_TRUE(agreed_parameters(defaults, offered_parameters(unusual())).payload_checksum);
   EXPECT_TRUE(agreed_parameters(unusual(), offered_parameters(defaults)).payload_checksum);
   EXPECT_FALSE(agreed_parameters(defaults, offered_parameters(defaults)).payload_checksum);
+}
+
+TEST(ConfigReaches, WhatIsCoded) {
+  const LinkSettings settings = link_settings(unusual(), {}, true, 6, 2);
+  const auto [sends, agreed, largest_chunk_bytes] = coding_terms(unusual(), settings, true);
+  EXPECT_EQ(sends, CompressionChoice::kDense);
+  EXPECT_TRUE(agreed);
+  EXPECT_EQ(largest_chunk_bytes, settings.endpoint.chunk_bytes);
+  std::vector<tcp::HandshakeOption> offer, none, later{{kCodingOption, {std::byte{99}}}};
+  offer_coding(unusual(), offer);
+  EXPECT_THAT(offer, SizeIs(1));
+  Config off;
+  off.compression = CompressionChoice::kOff;
+  offer_coding(off, none);
+  EXPECT_THAT(none, SizeIs(0));
+  EXPECT_TRUE(agrees_on_coding(Config(), offer));
+  EXPECT_FALSE(agrees_on_coding(off, offer));
+  EXPECT_FALSE(agrees_on_coding(Config(), none));
+  EXPECT_FALSE(agrees_on_coding(Config(), later)) << "a version that this Weft does not decode";
 }
 
 TEST(ConfigReaches, TheNumberOfPaths) {

@@ -219,6 +219,13 @@ std::vector<Attack> impossible_frames() {
        changed(frame(FrameType::kPathDownConfirm), [](auto& h) { h.slot = 60; })},
       {"UnknownType", "its frame type is unknown",
        changed(frame(FrameType::kFeedback), [](auto& h) { h.type = static_cast<FrameType>(99); })},
+      {"CodedPayloadThatWasNotAgreedOn", "unknown flags",
+       changed(data(0, 4096, 4096),
+               [](auto& h) {
+                 h.flags = multipath::kFlagCoded;
+                 h.coded_length = 100;
+               }),
+       100},
       {"UnknownFlags", "unknown flags",
        changed(frame(FrameType::kFeedback), [](auto& h) { h.flags = 0x80; })},
       {"FeedbackWithPayload", "only data frames may have a payload",

@@ -1,5 +1,5 @@
-// Frame headers from a hostile peer. Input: one byte (bit 0: mend magic, version and checksum), then 64
-// bytes.
+// Frame headers from a hostile peer. Input: one byte (bit 0: mend magic, version and checksum; bit 1: coded
+// payloads are agreed on), then 64 bytes.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -27,10 +27,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       bytes[kHeaderBytes - 4 + i] = static_cast<std::byte>(crc >> (8 * i) & 0xff);
   }
   FrameHeader header;
-  const FrameError error = decode(bytes, header);
+  const bool may_be_coded = (data[0] & 2) != 0;
+  const FrameError error = decode(bytes, header, may_be_coded);
   require(to_string(error) != nullptr, "every error has words");
   if (error != FrameError::kNone) return 0;
   require(header.type == FrameType::kData || header.length == 0, "only data frames have a payload");
+  const bool coded = (header.flags & kFlagCoded) != 0;
+  require(!coded || may_be_coded, "coded payloads come only where they were agreed on");
+  require(coded ? 0 < header.coded_length && header.coded_length < header.length : header.coded_length == 0,
+          "what is coded is smaller");
   std::array<std::byte, kHeaderBytes> again{};
   encode(header, again);
   require(again == bytes, "a header has one encoding");

@@ -68,6 +68,17 @@ void handshakes(const Corpus& corpus) {
 }
 
 void frames(const Corpus& corpus) {
+  mp::FrameHeader coded;
+  coded.type = mp::FrameType::kData;
+  coded.flags = mp::kFlagCoded;
+  coded.chunk_shift = 16;
+  coded.message_bytes = 150000;
+  coded.offset = 131072;
+  coded.length = 150000 - 131072;
+  coded.coded_length = 12345;
+  std::array<std::byte, mp::kHeaderBytes> coded_bytes{};
+  mp::encode(coded, coded_bytes);
+  corpus.add("coded", {2}, coded_bytes);
   for (int type = 1; type <= 8; ++type) {
     mp::FrameHeader header;
     header.type = static_cast<mp::FrameType>(type);

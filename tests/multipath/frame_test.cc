@@ -76,7 +76,7 @@ FrameHeader with_credit(FrameHeader header) {
 FrameHeader largest_header(FrameType type) {
   FrameHeader header;
   header.type = type;
-  header.flags = kAllFlags & ~kFlagCredit;
+  header.flags = kAllFlags & ~kFlagCredit & ~kFlagCoded;
   header.chunk_shift = std::numeric_limits<std::uint8_t>::max();
   header.slot = std::numeric_limits<std::uint16_t>::max();
   header.epoch = header.path_sequence = header.account_incarnation = header.tag = header.payload_checksum =
@@ -145,6 +145,61 @@ TEST(Frame, NothingButDataBringsAClearToSendAlong) {
     bytes[kFlagsAt] = std::byte{kFlagCredit};
     EXPECT_EQ(refusal(resealed(bytes)), type == FrameType::kData ? FrameError::kNone : FrameError::kCredit)
         << "type " << static_cast<int>(type);
+  }
+}
+
+// The third chunk of 64 KiB of a message of 150,000 bytes.
+FrameHeader coded_header() {
+  FrameHeader header;
+  header.type = FrameType::kData;
+  header.flags = kFlagCoded | kFlagResent;
+  header.chunk_shift = 16;
+  header.message_bytes = 150000;
+  header.offset = 2 << 16;
+  header.length = 150000 - (2 << 16);
+  header.coded_length = 12345;
+  return header;
+}
+
+TEST(Frame, CodedChunksSayWhatTheyTakeOnTheWireAndAreAsLongAsTheirPlaceSays) {
+  FrameHeader whole = coded_header();
+  whole.offset = 1 << 16;
+  whole.length = 1 << 16;
+  FrameHeader only = coded_header();
+  only.message_bytes = only.length = 50000;
+  only.offset = 0;
+  for (const FrameHeader& sent : {coded_header(), whole, only, with_credit(only)}) {
+    EXPECT_EQ(sent.wire_length(), 12345u);
+    FrameHeader got;
+    ASSERT_EQ(decode(encoded(sent), got, true), FrameError::kNone);
+    expect_same(got, sent);
+    EXPECT_EQ(got.coded_length, 12345u);
+    EXPECT_EQ(decode(encoded(sent), got), FrameError::kFlags);
+  }
+  FrameHeader got = coded_header();
+  ASSERT_EQ(decode(encoded(plain_header(FrameType::kData)), got, true), FrameError::kNone);
+  EXPECT_EQ(got.coded_length, 0u);
+}
+
+TEST(Frame, CodedPayloadsThatCannotBeAreRefused) {
+  const auto refusal_of = [](auto change) {
+    FrameHeader header = coded_header(), got;
+    change(header);
+    return decode(encoded(header), got, true);
+  };
+  EXPECT_EQ(refusal_of([](FrameHeader&) {}), FrameError::kNone);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.coded_length = 0; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.coded_length = h.length; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.coded_length = ~0u; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.offset = h.message_bytes; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.offset = ~std::uint64_t{0}; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.chunk_shift = 31; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.chunk_shift = 255; }), FrameError::kCoded);
+  EXPECT_EQ(refusal_of([](FrameHeader& h) { h.flags |= kFlagTruncated; }), FrameError::kCoded);
+  for (FrameType type : kAllTypes) {
+    if (type == FrameType::kData) continue;
+    EXPECT_EQ(refusal_of([&](FrameHeader& h) { h.type = type; }), FrameError::kLength);
+    EXPECT_EQ(refusal_of([&](FrameHeader& h) { h.type = type, h.coded_length = 0; }), FrameError::kCoded);
   }
 }
 
@@ -217,7 +272,8 @@ TEST(Frame, WellSealedNonsenseIsRefusedForWhatItIs) {
       {"type 0", kTypeAt, 0, FrameError::kType},
       {"the first unknown type", kTypeAt, 9, FrameError::kType},
       {"type 255", kTypeAt, 255, FrameError::kType},
-      {"the first unknown flag", kFlagsAt, 16, FrameError::kFlags},
+      {"coded, which was not agreed on", kFlagsAt, kFlagCoded, FrameError::kFlags},
+      {"the first unknown flag", kFlagsAt, 32, FrameError::kFlags},
       {"the last unknown flag", kFlagsAt, 128, FrameError::kFlags},
       {"a credit's number without one, first byte", kCreditNumberAt, 1, FrameError::kReserved},
       {"a credit's number without one, last byte", kCreditNumberAt + 3, 128, FrameError::kReserved},
@@ -255,7 +311,7 @@ TEST(Frame, MagicIsLookedAtFirstThenTheVersionThenTheChecksum) {
 
 TEST(Frame, EveryRefusalHasItsOwnWords) {
   std::vector<std::string> said;
-  for (int error = 0; error <= static_cast<int>(FrameError::kLength); ++error) {
+  for (int error = 0; error <= static_cast<int>(FrameError::kCoded); ++error) {
     const std::string words = to_string(static_cast<FrameError>(error));
     EXPECT_NE(words, "unknown") << error;
     for (const std::string& other : said) EXPECT_NE(words, other);

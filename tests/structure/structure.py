@@ -23,12 +23,13 @@ MAY_INCLUDE = (
     ("transport/sim/", ("transport/multipath/", "weft/")),
     ("transport/engine/", ("transport/multipath/", "weft/")),
     ("transport/bootstrap/", ("weft/",)),
-    ("transport/tcp/", ("transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
+    # Payloads of byte streams pass through the processor anyway, so here they can be coded.
+    ("transport/tcp/", ("compression/", "transport/engine/", "transport/multipath/", "transport/process/", "weft/")),
     # Paths over verbs and UCX are dialled by TCP's handshake.
     ("transport/verbs/", ("transport/engine/", "transport/multipath/", "transport/process/", "transport/tcp/", "weft/")),
     ("transport/ucx/", ("transport/engine/", "transport/multipath/", "transport/process/", "transport/tcp/", "weft/")),
     # context and fabric, where backends are made and handed to the engine.
-    ("transport/", ("transport/", "weft/")),
+    ("transport/", ("compression/", "transport/", "weft/")),
     ("compression/", ("weft/",)),
     ("algorithms/", ("compression/", "weft/")),
     ("plugins/", ("weft/",)),

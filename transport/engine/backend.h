@@ -57,6 +57,10 @@ class Backend {
 
   // Where a path runs, for statistics and errors: device and both addresses with ports.
   virtual void describe(multipath::PathId path, PathStatistics& statistics) const = 0;
+  // What compression does here, and why.
+  virtual void describe_compression(CompressionStatistics& statistics) const {
+    statistics.why = "only TCP's payloads pass through the processor";
+  }
   virtual std::string peer_name() const = 0;
   // Why the backend gave the connection up, or empty.
   virtual std::string failure() const { return {}; }

@@ -85,13 +85,12 @@ Status check_names(const Environment& environment, std::vector<std::string>* unk
     const std::string& name = it->first;
     if (is_foreign(name) || std::find(known.begin(), known.end(), name) != known.end()) continue;
     const std::string_view meant = nearest_name(name);
-    if (name != "WEFT_COMPRESS" && meant.empty()) {
+    if (meant.empty()) {
       unknown->push_back(name);
       continue;
     }
-    refused_names += (refused_names.empty() ? "" : ", ") + name +
-                     (meant.empty() ? " (this version of Weft does not compress)"
-                                    : " (did you mean " + std::string(meant) + "?)");
+    refused_names +=
+        (refused_names.empty() ? "" : ", ") + name + " (did you mean " + std::string(meant) + "?)";
   }
   if (refused_names.empty()) return Status::ok();
   return {StatusCode::kBadConfiguration,

@@ -107,6 +107,15 @@ bool read_transport(const std::string& text, TransportChoice* choice) {
   return true;
 }
 
+constexpr std::string_view kCompressions[] = {"auto", "off", "fast", "dense", "archive"};
+
+bool read_compression(const std::string& text, CompressionChoice* choice) {
+  const auto found = std::find(std::begin(kCompressions), std::end(kCompressions), text);
+  if (found == std::end(kCompressions)) return false;
+  *choice = static_cast<CompressionChoice>(found - std::begin(kCompressions));
+  return true;
+}
+
 constexpr std::string_view kAutoOnOff[] = {"auto", "on", "off"};
 
 // Of an enumeration with these three, in this order.
@@ -199,6 +208,10 @@ const ConfigVariable kVariables[] = {
      [](const std::string& text, Config& c) { return read_flag(text, &c.payload_checksum); },
      [](const Config&) { return true; },
      [](const Config& c) { return std::string(c.payload_checksum ? "1" : "0"); }},
+    {"WEFT_COMPRESS", "auto, off, fast, dense or archive",
+     [](const std::string& text, Config& c) { return read_compression(text, &c.compression); },
+     [](const Config& c) { return c.compression <= CompressionChoice::kArchive; },
+     [](const Config& c) { return std::string(to_string(c.compression)); }},
     {"WEFT_STATS_FILE", "a file name; %p is the process id, %h the host name, %% a percent sign",
      [](const std::string& text, Config& c) { return read_text(text, &c.stats_file); },
      [](const Config& c) { return is_file_pattern(c.stats_file); },
@@ -276,6 +289,10 @@ constexpr std::string_view kForeign[] = {"WEFT_ROOT", "WEFT_DIR",    "WEFT_HOME"
                                          "WEFT_PORT", "WEFT_PORT_*", "WEFT_TEST_*"};
 
 }  // namespace
+
+std::string_view to_string(CompressionChoice choice) {
+  return kCompressions[static_cast<std::size_t>(choice)];
+}
 
 std::span<const ConfigVariable> config_variables() {
   return kVariables;

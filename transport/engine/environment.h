@@ -43,6 +43,9 @@ std::span<const std::string_view> foreign_names();
 
 using Environment = std::map<std::string, std::string, std::less<>>;
 
+// As in WEFT_COMPRESS.
+std::string_view to_string(CompressionChoice choice);
+
 // What Config::from_environment() does, on a given environment. An empty value counts as unset, but for
 // WEFT_SECRET: an empty secret is an accident and would leave the job open. kBadConfiguration names variable,
 // value and what is accepted. A WEFT_ name that is nearly a known one is refused as a typing error; others

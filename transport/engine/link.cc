@@ -271,6 +271,7 @@ ConnectionStatistics Link::statistics() const {
   statistics.messages_received = endpoint_.messages_received();
   statistics.stalls = endpoint_.stalls();
   statistics.longest_stall_ms = milliseconds(endpoint_.longest_stall());
+  backend_->describe_compression(statistics.compression);
   for (std::size_t i = 0; i < endpoint_.paths().size(); ++i) {
     const multipath::Path& path = endpoint_.paths()[i];
     PathStatistics one;

@@ -30,6 +30,32 @@ nlohmann::ordered_json path_json(int index, const PathStatistics& path) {
           {"rate_bytes_per_s", path.rate_bytes_per_s}};
 }
 
+void put_coded(nlohmann::ordered_json& json, const CompressionStatistics::Counters& sent,
+               const CompressionStatistics::Counters& received) {
+  json["chunks_sent_coded"] = sent.chunks;
+  json["plain_bytes_sent_coded"] = sent.plain_bytes;
+  json["wire_bytes_sent_coded"] = sent.coded_bytes;
+  json["chunks_received_coded"] = received.chunks;
+  json["plain_bytes_received_coded"] = received.plain_bytes;
+  json["wire_bytes_received_coded"] = received.coded_bytes;
+}
+
+nlohmann::ordered_json compression_json(const CompressionStatistics& compression) {
+  nlohmann::ordered_json json = {{"setting", compression.setting},
+                                 {"agreed", compression.agreed},
+                                 {"level", compression.level},
+                                 {"element_type", compression.element_type},
+                                 {"why", compression.why}};
+  put_coded(json, compression.sent, compression.received);
+  return json;
+}
+
+void add_coded(StatisticsTotals::Coded& sum, const StatisticsTotals::Coded& one) {
+  sum.chunks += one.chunks;
+  sum.plain_bytes += one.plain_bytes;
+  sum.coded_bytes += one.coded_bytes;
+}
+
 void put_counters(nlohmann::ordered_json& json, const StatisticsTotals::Counters& counters) {
   json["bytes_sent"] = counters.bytes_sent;
   json["bytes_received"] = counters.bytes_received;
@@ -46,6 +72,7 @@ nlohmann::ordered_json totals_json(const StatisticsTotals& totals) {
                                  {"stalls", totals.stalls()},
                                  {"longest_stall_ms", totals.longest_stall_ms()}};
   put_counters(json, totals.counters());
+  put_coded(json, totals.coded_sent(), totals.coded_received());
   nlohmann::ordered_json devices = nlohmann::ordered_json::array();
   for (const auto& [name, counters] : totals.devices()) {
     devices.push_back({{"local_device", name}});
@@ -72,6 +99,8 @@ void StatisticsTotals::add(const ConnectionStatistics& connection) {
   messages_received_ += connection.messages_received;
   stalls_ += connection.stalls;
   longest_stall_ms_ = std::max(longest_stall_ms_, connection.longest_stall_ms);
+  add_coded(coded_sent_, connection.compression.sent);
+  add_coded(coded_received_, connection.compression.received);
   for (const PathStatistics& path : connection.paths) {
     add_path(counters_, path);
     if (!path.local_device.empty()) add_path(devices_[path.local_device], path);
@@ -92,6 +121,7 @@ std::string to_json(const StatisticsTotals& totals, const std::vector<NamedConne
                    {"messages_received", connection.messages_received},
                    {"stalls", connection.stalls},
                    {"longest_stall_ms", connection.longest_stall_ms},
+                   {"compression", compression_json(connection.compression)},
                    {"paths", std::move(paths)}});
   }
   nlohmann::ordered_json document = {{"version", WEFT_VERSION_STRING},

@@ -20,6 +20,8 @@ class StatisticsTotals {
     std::uint64_t chunks_sent = 0, chunks_resent = 0;
     std::uint64_t failures = 0, revivals = 0;
   };
+  // Chunks that went or came coded.
+  using Coded = CompressionStatistics::Counters;
 
   // Once for each connection, with its last counters.
   void add(const ConnectionStatistics& connection);
@@ -30,6 +32,8 @@ class StatisticsTotals {
   std::uint64_t stalls() const { return stalls_; }
   double longest_stall_ms() const { return longest_stall_ms_; }
   const Counters& counters() const { return counters_; }
+  const Coded& coded_sent() const { return coded_sent_; }
+  const Coded& coded_received() const { return coded_received_; }
   // By the name of the local device; a path that has none yet never connected and counts nothing.
   const std::map<std::string, Counters>& devices() const { return devices_; }
 
@@ -39,6 +43,7 @@ class StatisticsTotals {
   std::uint64_t stalls_ = 0;
   double longest_stall_ms_ = 0;
   Counters counters_;
+  Coded coded_sent_, coded_received_;
   std::map<std::string, Counters> devices_;
 };
 

@@ -1,5 +1,6 @@
 #include "transport/multipath/frame.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -33,6 +34,17 @@ struct Wire {
 static_assert(sizeof(Wire) == kHeaderBytes);
 static_assert(offsetof(Wire, header_checksum) == 60);
 
+// A coded frame says how long its chunk is only by where it lies in the message.
+bool take_coded_length(FrameHeader& header) {
+  constexpr unsigned kLargestShift = 30;
+  if (header.type != FrameType::kData || (header.flags & kFlagTruncated) != 0) return false;
+  if (header.chunk_shift > kLargestShift || header.offset >= header.message_bytes) return false;
+  header.coded_length = header.length;
+  header.length = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(std::uint64_t{1} << header.chunk_shift, header.message_bytes - header.offset));
+  return header.coded_length != 0 && header.coded_length < header.length;
+}
+
 }  // namespace
 
 void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) {
@@ -43,7 +55,7 @@ void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) {
             header.chunk_shift,
             header.slot,
             header.epoch,
-            header.length,
+            header.wire_length(),
             header.offset,
             header.message_bytes,
             header.path_sequence,
@@ -63,7 +75,7 @@ void encode(const FrameHeader& header, std::span<std::byte, kHeaderBytes> out) {
   std::memcpy(out.data(), &wire, sizeof wire);
 }
 
-FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header) {
+FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header, bool may_be_coded) {
   Wire wire;
   std::memcpy(&wire, bytes.data(), sizeof wire);
   if (wire.magic[0] != 'W' || wire.magic[1] != 'F') return FrameError::kMagic;
@@ -72,7 +84,8 @@ FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& h
   if (wire.type < static_cast<std::uint8_t>(FrameType::kData) ||
       wire.type > static_cast<std::uint8_t>(FrameType::kPathDownConfirm))
     return FrameError::kType;
-  if ((wire.flags & ~kAllFlags) != 0) return FrameError::kFlags;
+  const int known_flags = may_be_coded ? kAllFlags : kAllFlags & ~kFlagCoded;
+  if ((wire.flags & ~known_flags) != 0) return FrameError::kFlags;
   const bool is_data = wire.type == static_cast<std::uint8_t>(FrameType::kData);
   const bool has_credit = wire.flags & kFlagCredit;
   if (has_credit && !is_data) return FrameError::kCredit;
@@ -84,6 +97,7 @@ FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& h
   header.slot = wire.slot;
   header.epoch = wire.epoch;
   header.length = wire.length;
+  header.coded_length = 0;
   header.offset = has_credit ? 0 : wire.offset;
   header.message_bytes = wire.message_bytes;
   header.path_sequence = wire.path_sequence;
@@ -95,6 +109,7 @@ FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& h
   header.credit_number = wire.credit_number;
   header.credit_tag = has_credit ? wire.account_incarnation : 0;
   header.credit_capacity = has_credit ? wire.offset : 0;
+  if ((header.flags & kFlagCoded) != 0 && !take_coded_length(header)) return FrameError::kCoded;
   return FrameError::kNone;
 }
 
@@ -118,6 +133,8 @@ const char* to_string(FrameError error) {
       return "only data frames may have a payload";
     case FrameError::kCredit:
       return "only data frames may carry a clear-to-send";
+    case FrameError::kCoded:
+      return "a coded payload that cannot be: only a chunk has one, and it is smaller than the chunk";
   }
   return "unknown";
 }

@@ -10,6 +10,10 @@
 // clear-to-send along (kFlagCredit): the receive's capacity stands at 16, its tag at 36, the low half of its
 // number at 56. An answer and the receive for the next request are one frame then. Elsewhere 56 is zero.
 //
+// A coded data frame (kFlagCoded) has at 12 the bytes that follow on the wire, a slot of
+// compression/FORMAT.md that is smaller than the chunk. The chunk's own length follows from message bytes,
+// offset and chunk shift.
+//
 // The last row is feedback and stands in every frame. Its counters only grow (modulo 2^32), so a lost or
 // repeated frame does no harm: the next one says it all again.
 #pragma once
@@ -45,7 +49,8 @@ enum FrameFlags : std::uint8_t {
   kFlagTruncated = 2,  // the send did not fit the receive: no payload, message bytes = what was to be sent
   kFlagChecksum = 4,   // payload checksum is valid
   kFlagCredit = 8,     // a data frame that carries a clear-to-send along
-  kAllFlags = 15,
+  kFlagCoded = 16,     // a data frame whose payload is coded; the backend codes and decodes it
+  kAllFlags = 31,
 };
 
 struct FrameHeader {
@@ -54,7 +59,8 @@ struct FrameHeader {
   std::uint8_t chunk_shift = 0;  // log2 of the chunk size of this message
   std::uint16_t slot = 0;
   std::uint32_t epoch = 0;
-  std::uint32_t length = 0;
+  std::uint32_t length = 0;        // of the chunk, coded or not
+  std::uint32_t coded_length = 0;  // with kFlagCoded: of what follows on the wire
   std::uint64_t offset = 0;
   std::uint64_t message_bytes = 0;
   std::uint32_t path_sequence = 0;
@@ -67,6 +73,8 @@ struct FrameHeader {
   std::uint32_t credit_number = 0;
   std::uint32_t credit_tag = 0;
   std::uint64_t credit_capacity = 0;
+
+  std::uint32_t wire_length() const { return (flags & kFlagCoded) != 0 ? coded_length : length; }
 };
 
 // Messages are numbered by the receives they meet; number = epoch * kSlots + slot.
@@ -85,12 +93,15 @@ enum class FrameError : std::uint8_t {
   kFlags,
   kReserved,
   kLength,
-  kCredit
+  kCredit,
+  kCoded
 };
 const char* to_string(FrameError error);
 
 // Checks what can be checked without knowing the connection: magic, version, checksum, type, flags, and that
-// only data frames have a payload or carry a clear-to-send. Everything else is the endpoint's to judge.
-FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header);
+// only data frames have a payload or carry a clear-to-send. Everything else is the endpoint's to judge. Where
+// the ends have not agreed on coded payloads, kFlagCoded is a flag that nobody knows.
+FrameError decode(std::span<const std::byte, kHeaderBytes> bytes, FrameHeader& header,
+                  bool may_be_coded = false);
 
 }  // namespace weft::multipath

@@ -45,13 +45,12 @@ std::string address_text(int fd, AddressCall call, bool with_port) {
 }  // namespace
 
 LinkBackend::LinkBackend(Socket epoll, std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
-                         bool payload_checksum, std::chrono::milliseconds peer_timeout,
-                         std::shared_ptr<const engine::Log> log)
-    : paths_(paths),
+                         const LinkTerms& terms, std::shared_ptr<const engine::Log> log)
+    : terms_(terms),
+      coder_(terms.coding),
+      paths_(paths),
       routes_(std::move(routes)),
       dialing_(std::move(dialing)),
-      payload_checksum_(payload_checksum),
-      peer_timeout_(peer_timeout),
       log_(std::move(log)),
       epoll_(std::move(epoll)) {
   for (std::size_t i = 0; i < routes_.size(); ++i) {
@@ -69,13 +68,14 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
   }
   lose(path, LossReason::kReplaced, endpoint, now);
   PathSlot& slot = paths_[multipath::index(path)];
-  set_path_options(socket, peer_timeout_);
+  set_path_options(socket, terms_.peer_timeout);
   slot.device = std::move(device);
   slot.local_address = address_text(socket.fd(), getsockname, true);
   slot.peer_address = address_text(socket.fd(), getpeername, true);
   peer_name_ = address_text(socket.fd(), getpeername, false);
   name_paths_of_plane(path, address_text(socket.fd(), getsockname, false), endpoint);
-  slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, payload_checksum_);
+  slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, terms_.payload_checksum,
+                                             terms_.coding.agreed ? &coder_ : nullptr);
   streams_ |= mask_of(path);
   slot.waits_for_room = false;
   slot.marked = false;
@@ -272,12 +272,19 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
   if (dial->is_forgotten()) endpoint.peer_forgot();
 }
 
+// The endpoint counts in payload, sockets in what it was coded to.
+std::uint64_t LinkBackend::unsent_bytes(PathId path, const multipath::Endpoint& endpoint) const {
+  return static_cast<std::uint64_t>(static_cast<double>(endpoint.bytes_drained_in(kUnsentTime, path)) *
+                                    coder_.wire_share());
+}
+
 void LinkBackend::tick(multipath::Endpoint& endpoint, TimePoint now) {
+  if (terms_.coding.agreed) coder_.tick(endpoint, now);
   for (std::size_t i = 0; i < paths_.size(); ++i) {
     PathId path = static_cast<PathId>(i);
     PathSlot& slot = paths_[i];
     if (slot.dial) step_dial(path, endpoint, now);
-    if (slot.stream) slot.stream->limit_unsent(endpoint.bytes_drained_in(kUnsentTime, path));
+    if (slot.stream) slot.stream->limit_unsent(unsent_bytes(path, endpoint));
     if (!slot.stream || !endpoint.is_suspicious(path, now)) {
       slot.marked = false;
     } else {

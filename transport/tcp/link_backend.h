@@ -17,12 +17,18 @@
 
 namespace weft::tcp {
 
+// What both ends of a link have agreed on, and what this one was told.
+struct LinkTerms {
+  bool payload_checksum = false;
+  std::chrono::milliseconds peer_timeout{};
+  CodingTerms coding;
+};
+
 class LinkBackend final : public engine::Backend {
  public:
   // `routes` has one element a path on the connecting side and is empty on the accepting one.
   LinkBackend(Socket epoll, std::size_t paths, std::vector<PathRoute> routes, DialSettings dialing,
-              bool payload_checksum, std::chrono::milliseconds peer_timeout,
-              std::shared_ptr<const engine::Log> log);
+              const LinkTerms& terms, std::shared_ptr<const engine::Log> log);
 
   // A connected socket, its handshake done, becomes the path. False, and it is closed: the incarnation is
   // stale.
@@ -42,6 +48,7 @@ class LinkBackend final : public engine::Backend {
   void cut(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now) override;
   void describe(multipath::PathId path, PathStatistics& statistics) const override;
   std::string peer_name() const override { return peer_name_; }
+  void describe_compression(CompressionStatistics& statistics) const override { coder_.describe(statistics); }
   Status takes_device_memory() const override {
     return {StatusCode::kInvalidArgument, "it runs over TCP, whose payloads the CPU copies"};
   }
@@ -77,15 +84,16 @@ class LinkBackend final : public engine::Backend {
   multipath::PathId lone_stream() const { return static_cast<multipath::PathId>(std::countr_zero(streams_)); }
   bool read(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
   void ask_kernel(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
+  std::uint64_t unsent_bytes(multipath::PathId path, const multipath::Endpoint& endpoint) const;
   void step_dial(multipath::PathId path, multipath::Endpoint& endpoint, multipath::TimePoint now);
 
+  const LinkTerms terms_;
+  PayloadCoder coder_;
   std::vector<PathSlot> paths_;
   std::optional<multipath::PathId> likely_;  // the path that alone had news when all were asked
   unsigned polls_ = 0;
   std::vector<PathRoute> routes_;
   DialSettings dialing_;
-  bool payload_checksum_;
-  std::chrono::milliseconds peer_timeout_;
   std::shared_ptr<const engine::Log> log_;
   Socket epoll_;
   std::uint64_t streams_ = 0;  // paths that have one

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -31,16 +32,37 @@ constexpr std::size_t kLargePayload = 16 * 1024;
 constexpr std::uint64_t kLeastUnsentLimit = 32 * 1024;
 constexpr std::uint64_t kFirstUnsentLimit = 128 * 1024;
 constexpr std::uint64_t kLargestUnsentLimit = 4 * 1024 * 1024;
+// Tells the coder how long large transfers take in the socket.
+class MovingTime {
+ public:
+  MovingTime(PayloadCoder* coder, std::size_t bytes) : coder_(bytes >= kLargePayload ? coder : nullptr) {
+    if (coder_ != nullptr) began_ = std::chrono::steady_clock::now();
+  }
+  ~MovingTime() {
+    if (coder_ != nullptr) coder_->note_moved(std::chrono::steady_clock::now() - began_);
+  }
+  MovingTime(const MovingTime&) = delete;
+  MovingTime& operator=(const MovingTime&) = delete;
+
+ private:
+  PayloadCoder* const coder_;
+  std::chrono::steady_clock::time_point began_;
+};
 
 }  // namespace
 
 PathStream::PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation,
-                       bool payload_checksum)
+                       bool payload_checksum, PayloadCoder* coder)
     : socket_(std::move(socket)),
       path_(path),
       incarnation_(incarnation),
-      payload_checksum_(payload_checksum) {
+      payload_checksum_(payload_checksum),
+      coder_(coder) {
   limit_unsent(kFirstUnsentLimit);
+  if (coder_ == nullptr) return;
+  coding_bytes_ = PayloadCoder::room_for(coder_->largest_chunk_bytes());
+  coding_ = std::make_unique_for_overwrite<std::byte[]>(coding_bytes_);
+  decoding_ = std::make_unique_for_overwrite<std::byte[]>(coder_->largest_chunk_bytes());
 }
 
 void PathStream::limit_unsent(std::uint64_t bytes) {
@@ -51,14 +73,14 @@ void PathStream::limit_unsent(std::uint64_t bytes) {
   setsockopt(socket_.fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
 }
 
-StreamOutcome PathStream::protocol_error(const char* what) {
+StreamOutcome PathStream::protocol_error(const std::string& what) {
   error_ = what;
   return StreamOutcome::kProtocolError;
 }
 
 StreamOutcome PathStream::receive(multipath::Endpoint& endpoint, TimePoint now) {
   bool moved = false;
-  if (place_ && endpoint.data_begins(path_, incarnation_, header_).at != place_begin_) {
+  if (place_ && !is_coded() && endpoint.data_begins(path_, incarnation_, header_).at != place_begin_) {
     // A hostile peer has completed the message over another path meanwhile, or the connection has failed: the
     // buffer is the caller's again. Nothing on this path between two turns can do that, so once a turn is
     // enough.
@@ -97,6 +119,7 @@ StreamOutcome PathStream::receive(multipath::Endpoint& endpoint, TimePoint now) 
 // Reads the rest of a payload into place and what follows it into staging, which holds no more than an
 // incomplete header here. A payload that nobody wants is dropped inside the kernel (MSG_TRUNC, tcp(7)).
 ssize_t PathStream::read_some(std::size_t& asked) {
+  const MovingTime time(coder_, payload_left_);
   if (in_payload() && !place_) {
     asked = payload_left_;
     return recv(socket_.fd(), nullptr, asked, MSG_TRUNC | MSG_DONTWAIT);
@@ -134,7 +157,7 @@ StreamOutcome PathStream::parse_staging(multipath::Endpoint& endpoint, TimePoint
 StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint now) {
   auto bytes = std::span<const std::byte, kHeaderBytes>(staging_.data() + consumed_, kHeaderBytes);
   consumed_ += kHeaderBytes;
-  multipath::FrameError error = multipath::decode(bytes, header_);
+  multipath::FrameError error = multipath::decode(bytes, header_, coder_ != nullptr);
   if (error != multipath::FrameError::kNone) return protocol_error(multipath::to_string(error));
   if (acknowledges_queued(header_))
     return protocol_error("an acknowledgement of frames that were never sent");
@@ -142,8 +165,13 @@ StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint n
     multipath::Landing landing = endpoint.data_begins(path_, incarnation_, header_);
     if (landing.verdict == multipath::LandingVerdict::kProtocolError) return protocol_error(landing.error);
     place_ = place_begin_ = landing.at;
-    if (header_.length <= staged_ - consumed_) return take_staged_payload(landing, endpoint, now);
-    payload_left_ = header_.length;
+    if (is_coded()) {
+      if (header_.length > coder_->largest_chunk_bytes())
+        return protocol_error("a coded chunk that is larger than the agreed limit");
+      place_ = decoding_.get();
+    }
+    if (header_.wire_length() <= staged_ - consumed_) return take_staged_payload(landing, endpoint, now);
+    payload_left_ = header_.wire_length();
     return StreamOutcome::kMoved;
   }
   if (const char* wrong = endpoint.handle_frame(path_, incarnation_, header_, now))
@@ -154,8 +182,12 @@ StreamOutcome PathStream::begin_frame(multipath::Endpoint& endpoint, TimePoint n
 // A small message came with its header.
 StreamOutcome PathStream::take_staged_payload(const multipath::Landing& landing,
                                               multipath::Endpoint& endpoint, TimePoint now) {
-  if (place_) std::memcpy(std::exchange(place_, nullptr), staging_.data() + consumed_, header_.length);
-  consumed_ += header_.length;
+  const std::byte* payload = staging_.data() + consumed_;
+  consumed_ += header_.wire_length();
+  std::byte* place = std::exchange(place_, nullptr);
+  if (is_coded()) return land_coded(payload, landing, endpoint, now);
+  if (place) std::memcpy(place, payload, header_.length);
+  if (coder_) coder_->note_plain_received(header_.length);
   if (!has_good_payload()) return StreamOutcome::kBadChecksum;
   if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, landing, now))
     return protocol_error(wrong);
@@ -167,7 +199,28 @@ bool PathStream::has_good_payload() const {
   return !check || multipath::crc32c(0, place_begin_, header_.length) == header_.payload_checksum;
 }
 
+// Between the first byte and the last of a coded payload anything may have happened at the endpoint; what
+// counts is whether its chunk is wanted now, and nothing happens between this and its landing.
+StreamOutcome PathStream::land_coded(const std::byte* slot, const multipath::Landing& landing,
+                                     multipath::Endpoint& endpoint, TimePoint now) {
+  if (landing.verdict == multipath::LandingVerdict::kProtocolError) return protocol_error(landing.error);
+  place_begin_ = landing.at;
+  if (landing.at) {
+    Status decoded = coder_->decode({slot, header_.coded_length}, {landing.at, header_.length});
+    if (!decoded) return protocol_error(decoded.message());
+  }
+  if (!has_good_payload()) return StreamOutcome::kBadChecksum;
+  if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, landing, now))
+    return protocol_error(wrong);
+  return StreamOutcome::kMoved;
+}
+
 StreamOutcome PathStream::end_payload(multipath::Endpoint& endpoint, TimePoint now) {
+  if (is_coded()) {
+    place_ = nullptr;
+    return land_coded(decoding_.get(), endpoint.data_begins(path_, incarnation_, header_), endpoint, now);
+  }
+  if (coder_) coder_->note_plain_received(header_.length);
   if (!has_good_payload()) return StreamOutcome::kBadChecksum;
   if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, now))
     return protocol_error(wrong);
@@ -190,18 +243,34 @@ void PathStream::enqueue(const multipath::Transmission& transmission) {
   frame.path_sequence = transmission.header.path_sequence;
   frame.payload = transmission.payload;
   frame.length = transmission.header.length;
-  queued_bytes_ += frame.length;
-  if (payload_checksum_ && frame.length != 0) {
+  if (frame.length != 0 && (payload_checksum_ || coder_ != nullptr)) {
     FrameHeader header = transmission.header;
-    header.flags |= multipath::kFlagChecksum;
-    header.payload_checksum = multipath::crc32c(0, frame.payload, frame.length);
+    if (payload_checksum_) {
+      header.flags |= multipath::kFlagChecksum;
+      header.payload_checksum = multipath::crc32c(0, frame.payload, frame.length);
+    }
+    if (coder_ != nullptr) code(frame, header, transmission.header.message_bytes);
     multipath::encode(header, frame.header);
   } else {
     multipath::encode(transmission.header, frame.header);
   }
+  queued_bytes_ += frame.length;
+}
+
+void PathStream::code(QueuedFrame& frame, FrameHeader& header, std::uint64_t message_bytes) {
+  std::span<std::byte> room(coding_.get() + coding_used_, coding_bytes_ - coding_used_);
+  const std::size_t coded = coder_->encode({frame.payload, frame.length}, message_bytes, room);
+  if (coded == 0) return coder_->note_plain_sent(frame.length);
+  coding_used_ += coded;
+  coding_step_ = PayloadCoder::room_for(frame.length);
+  header.flags |= multipath::kFlagCoded;
+  header.coded_length = static_cast<std::uint32_t>(coded);
+  frame.payload = room.data();
+  frame.length = header.coded_length;
 }
 
 StreamOutcome PathStream::flush() {
+  const MovingTime time(coder_, queued_bytes_);
   while (queued_ != 0) {
     std::size_t asked = 0;
     ssize_t sent = queued_ <= kFewFrames && queued_bytes_ <= kFewBytes ? send_few(asked) : send_many(asked);
@@ -265,10 +334,11 @@ void PathStream::drop_sent(std::size_t bytes) {
     --queued_;
   }
   first_sent_bytes_ = bytes;
+  if (queued_ == 0) coding_used_ = 0;
 }
 
 bool PathStream::abandon_buffers() {
-  place_ = place_begin_ = nullptr;
+  if (!is_coded()) place_ = place_begin_ = nullptr;
   for (std::size_t i = 0; i < queued_; ++i)
     if (queue_[(queue_first_ + i) % kQueueFrames].length != 0) return false;
   return true;

@@ -1,5 +1,5 @@
 // One path: a connected socket and the framing on it. Payloads are read from the socket straight into place
-// and written straight from the caller's buffer.
+// and written straight from the caller's buffer; coded ones go through buffers of the stream's own.
 //
 // Threads: one at a time, under the link's lock.
 #pragma once
@@ -9,9 +9,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 
 #include "transport/multipath/endpoint.h"
+#include "transport/tcp/payload_coder.h"
 #include "transport/tcp/socket.h"
 
 namespace weft::tcp {
@@ -29,8 +32,9 @@ enum class StreamOutcome : std::uint8_t {
 
 class PathStream {
  public:
-  PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation,
-             bool payload_checksum);
+  // `coder` outlives it; null: the ends have not agreed on coded payloads.
+  PathStream(Socket socket, multipath::PathId path, multipath::Incarnation incarnation, bool payload_checksum,
+             PayloadCoder* coder = nullptr);
 
   int fd() const { return socket_.fd(); }
   multipath::Incarnation incarnation() const { return incarnation_; }
@@ -42,7 +46,9 @@ class PathStream {
   void limit_unsent(std::uint64_t bytes);
   // Takes a frame. The caller flushes when wants_flush().
   void enqueue(const multipath::Transmission& transmission);
-  bool wants_flush() const { return queued_ == kQueueFrames || queued_bytes_ >= unsent_limit_; }
+  bool wants_flush() const {
+    return queued_ == kQueueFrames || queued_bytes_ >= unsent_limit_ || !has_room_to_code();
+  }
   bool has_output() const { return queued_ != 0; }
   StreamOutcome flush();
 
@@ -73,7 +79,7 @@ class PathStream {
   struct QueuedFrame {
     std::array<std::byte, multipath::kHeaderBytes> header;
     const std::byte* payload;
-    std::uint32_t length;
+    std::uint32_t length;  // on the wire
     std::uint32_t path_sequence;
   };
 
@@ -86,7 +92,13 @@ class PathStream {
                                     multipath::TimePoint now);
   bool has_good_payload() const;
   StreamOutcome end_payload(multipath::Endpoint& endpoint, multipath::TimePoint now);
-  StreamOutcome protocol_error(const char* what);
+  bool is_coded() const { return (header_.flags & multipath::kFlagCoded) != 0; }
+  StreamOutcome land_coded(const std::byte* slot, const multipath::Landing& landing,
+                           multipath::Endpoint& endpoint, multipath::TimePoint now);
+  bool has_room_to_code() const { return coding_used_ == 0 || coding_used_ + coding_step_ <= coding_bytes_; }
+  // Codes the payload of the frame that is queued, if that is wanted, and changes frame and header.
+  void code(QueuedFrame& frame, multipath::FrameHeader& header, std::uint64_t message_bytes);
+  StreamOutcome protocol_error(const std::string& what);
   bool acknowledges_queued(const multipath::FrameHeader& header) const;
   ssize_t send_few(std::size_t& asked);
   ssize_t send_many(std::size_t& asked);
@@ -100,10 +112,16 @@ class PathStream {
   std::array<std::byte, kStagingBytes> staging_;
   std::size_t staged_ = 0;         // bytes in staging_
   std::size_t consumed_ = 0;       // of these, already parsed
-  multipath::FrameHeader header_;  // of the payload that is being read
+  multipath::FrameHeader header_;  // of the payload that is being read, and lands at place_begin_
   std::byte* place_ = nullptr;
   std::byte* place_begin_ = nullptr;
   std::uint32_t payload_left_ = 0;
+
+  // What is coded and queued, one behind the other until the queue is empty, and what comes coded until it is
+  // whole.
+  PayloadCoder* const coder_;
+  std::size_t coding_bytes_ = 0, coding_used_ = 0, coding_step_ = 0;
+  std::unique_ptr<std::byte[]> coding_, decoding_;
 
   std::array<QueuedFrame, kQueueFrames> queue_;
   std::size_t queue_first_ = 0;

@@ -1,0 +1,98 @@
+// Whether chunks are coded before they go to the socket, and at which level, where WEFT_COMPRESS=auto leaves
+// that open. A level is used only where the link, not the processor, is what limits a transfer: the link's
+// rate and the time that sockets take are measured while data flows, rate and ratio of each level with chunks
+// that are sent anyway, and whatever was chosen has to show that it is faster, or is dropped for a while.
+//
+// No clock inside: times are arguments. One thread at a time; nothing allocates but why().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "compression/slot/level_choice.h"
+#include "transport/multipath/types.h"
+
+namespace weft::tcp {
+
+class CodingChoice {
+ public:
+  CodingChoice();
+
+  // What was seen of the link since the last look().
+  struct Window {
+    // Payload that the paths in use deliver under load, as the endpoint measures it; 0: unknown.
+    double delivered_bytes_per_s = 0;
+    std::uint64_t chunks_sent = 0;
+    std::uint64_t plain_bytes_sent = 0, wire_bytes_sent = 0;
+    std::uint64_t uncoded_bytes_received = 0;
+    multipath::Duration moving{};    // time in sockets, of large transfers
+    multipath::Duration decoding{};  // what the peer had coded
+    multipath::Duration encoding{};
+    double thread_load = 0;  // share of its time that the thread spent on these three, for all its links
+  };
+  void look(const Window& window, multipath::TimePoint now);
+
+  // What is to be done with the next chunk.
+  struct Step {
+    bool sample = false;  // look what type it has, say so with sampled(), and ask again
+    compression::Level level = compression::Level::kRaw;
+    compression::ElementType type = compression::ElementType::kBytes;
+  };
+  // `is_alone`: its message is about as short as the chunk, so that nothing of its coding overlaps with
+  // sending.
+  Step next(bool is_alone) const;
+  void sampled(const compression::SampledRatios& ratios, multipath::TimePoint now);
+  // `coded_bytes` 0: it did not become smaller.
+  void encoded(compression::Level level, std::size_t plain_bytes, std::size_t coded_bytes,
+               multipath::Duration took, multipath::TimePoint now);
+  void decoded(compression::Level level, std::size_t plain_bytes, multipath::Duration took);
+
+  // False: every chunk goes as it is.
+  bool is_active() const { return stage_ != Stage::kRest; }
+  compression::Level level() const { return stage_ == Stage::kUse ? long_level_ : compression::Level::kRaw; }
+  compression::ElementType type() const { return ratios_.type; }
+  // For people: the last reason, and the model's numbers if it was asked.
+  std::string why() const;
+
+ private:
+  enum class Stage : std::uint8_t { kRest, kSample, kTry, kUse };
+
+  void rest(const char* reason, multipath::Duration how_long, multipath::TimePoint now);
+  void give_up(const char* reason, multipath::TimePoint now);
+  bool may_pay() const;
+  void begin_trials();
+  void decide(multipath::TimePoint now);
+  bool is_possible(std::size_t level) const;
+  double processor_rate(std::size_t level) const;
+  void check_use(multipath::TimePoint now);
+
+  Stage stage_ = Stage::kRest;
+  multipath::TimePoint rest_until_{};
+  multipath::Duration next_rest_;
+  const char* reason_ = "nothing was sent yet";
+
+  // The link, raw, and what the processor does for a byte of it on the wire, in seconds.
+  double link_bytes_per_s_ = 0;
+  double moving_s_per_byte_ = 0;
+  double received_share_ = 0;  // bytes received uncoded, for each byte sent
+  double thread_load_ = 0;
+  double processor_load_ = 0;  // what this link's bytes would load a processor with, were they all there is
+  double delivered_bytes_per_s_ = 0;
+
+  compression::SampledRatios ratios_;
+  compression::CodecRates rates_;  // measured; 0: unknown
+  std::size_t trial_level_ = 0;
+  int trials_left_ = 0;
+  int vain_chunks_ = 0;
+  compression::Level long_level_ = compression::Level::kRaw, short_level_ = compression::Level::kRaw;
+  compression::LevelChoice last_choice_;
+  bool has_chosen_ = false;
+
+  double raw_bytes_per_s_ = 0;      // delivered before anything was coded
+  std::uint64_t chunks_since_ = 0;  // since the last rest began, or the last use
+  bool in_use_ = false, has_proved_itself_ = false;
+  multipath::TimePoint use_began_{}, trials_ended_{};
+};
+
+}  // namespace weft::tcp
