@@ -127,6 +127,8 @@ class PerfRun {
     Communicator& communicator = job_.communicator();
     if (Status status = communicator.barrier(); !status) return status;
     for (std::uint64_t bytes = options_.min_bytes; bytes <= options_.max_bytes; bytes *= 2) {
+      // What was never written is zeros, which compress like nothing else.
+      if (options_.data) fill(operation(bytes, type, op, false), 98);
       for (int i = 0; i < options_.warmup_iterations; ++i) {
         progress_.show("warm-up, " + format_size(bytes), i, options_.warmup_iterations);
         if (Status status = workload_.run(communicator, operation(bytes, type, op, false)); !status)

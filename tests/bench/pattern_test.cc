@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "algorithms/host/reduce.h"
+#include "bench/perf/data_file.h"
 
 namespace weft::bench {
 namespace {
@@ -76,6 +78,34 @@ TEST(Pattern, BitsTellRanksRepetitionsAndPlacesApart) {
     data[5 * size_of(type)] ^= std::byte{0x80};
     EXPECT_EQ(count_wrong_bits(data.data(), kElements, type, 3, 1, 1000), 1u);
   }
+}
+
+// A file that is shorter than the buffer and no multiple of anything.
+TEST(Pattern, FilesTellRanksRepetitionsAndPlacesApart) {
+  const std::string name = testing::TempDir() + "/pattern_test_data";
+  {
+    std::ofstream file(name, std::ios::binary);
+    std::vector<std::byte> noise(1003);
+    fill_bits(noise.data(), noise.size(), DataType::kUint8, 1, 0, 0);
+    file.write(reinterpret_cast<const char*>(noise.data()), static_cast<std::streamsize>(noise.size()));
+  }
+  const auto file = DataFile::read(name);
+  ASSERT_TRUE(file.is_ok()) << file.status().message();
+  for (const std::size_t size : {1u, 2u, 4u, 8u}) {
+    std::vector<std::byte> data(kElements * size);
+    file->fill(data.data(), kElements, size, 3, 1, 70);
+    EXPECT_EQ(file->count_wrong(data.data(), kElements, size, 3, 1, 70), 0u);
+    EXPECT_GT(file->count_wrong(data.data(), kElements, size, 3, 2, 70), kElements * 9 / 10);
+    EXPECT_GT(file->count_wrong(data.data(), kElements, size, 4, 1, 70), kElements * 9 / 10);
+    EXPECT_GT(file->count_wrong(data.data(), kElements, size, 3, 1, 71), kElements * 9 / 10);
+    // What begins later in a stream is the same as the later part of the stream.
+    std::vector<std::byte> later(100 * size);
+    file->fill(later.data(), 100, size, 3, 1, 90);
+    EXPECT_EQ(std::memcmp(later.data(), data.data() + 20 * size, later.size()), 0);
+    data[5 * size] ^= std::byte{0x80};
+    EXPECT_EQ(file->count_wrong(data.data(), kElements, size, 3, 1, 70), 1u);
+  }
+  EXPECT_NE(DataFile::read(name + "-missing").status().message().find("--data"), std::string::npos);
 }
 
 }  // namespace

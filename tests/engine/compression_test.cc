@@ -1,10 +1,13 @@
 // Messages that go coded over real TCP on the loopback device: every level, all kinds of data, paths that are
 // cut in their midst, and ends that do not agree.
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 

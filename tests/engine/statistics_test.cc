@@ -32,6 +32,9 @@ ConnectionStatistics connection(std::uint64_t unit, double longest_stall_ms,
   made.messages_received = 8 * unit;
   made.stalls = 9 * unit;
   made.longest_stall_ms = longest_stall_ms;
+  made.compression.level = "fast";
+  made.compression.sent = {unit, 20 * unit, 10 * unit};
+  made.compression.received = {2 * unit, 40 * unit, 30 * unit};
   made.paths = std::move(paths);
   return made;
 }
@@ -45,6 +48,15 @@ void expect_counters(const nlohmann::json& json, std::uint64_t unit) {
   EXPECT_EQ(json.at("revivals"), 6 * unit);
 }
 
+void expect_coded(const nlohmann::json& json, std::uint64_t unit) {
+  EXPECT_EQ(json.at("chunks_sent_coded"), unit);
+  EXPECT_EQ(json.at("plain_bytes_sent_coded"), 20 * unit);
+  EXPECT_EQ(json.at("wire_bytes_sent_coded"), 10 * unit);
+  EXPECT_EQ(json.at("chunks_received_coded"), 2 * unit);
+  EXPECT_EQ(json.at("plain_bytes_received_coded"), 40 * unit);
+  EXPECT_EQ(json.at("wire_bytes_received_coded"), 30 * unit);
+}
+
 TEST(Statistics, TotalsAreSumsAndTheLongestStall) {
   StatisticsTotals totals;
   totals.add(connection(1, 20.5, {path_on("eth0", 1), path_on("eth1", 10)}));
@@ -56,6 +68,7 @@ TEST(Statistics, TotalsAreSumsAndTheLongestStall) {
   EXPECT_EQ(json.at("stalls"), 9 * 101);
   EXPECT_EQ(json.at("longest_stall_ms"), 20.5);
   expect_counters(json, 1111);
+  expect_coded(json, 101);
   ASSERT_EQ(json.at("devices").size(), 2u);
   EXPECT_EQ(json.at("devices")[0].at("local_device"), "eth0");
   expect_counters(json.at("devices")[0], 101);
@@ -80,6 +93,8 @@ TEST(Statistics, ConnectionsAreListedAsTheyAre) {
   EXPECT_EQ(first.at("messages_sent"), 7);
   EXPECT_EQ(first.at("longest_stall_ms"), 1.5);
   expect_counters(first.at("paths")[0], 1);
+  EXPECT_EQ(first.at("compression").at("level"), "fast");
+  expect_coded(first.at("compression"), 1);
   EXPECT_EQ(json.at("connections")[1].at("open"), false);
 }
 

@@ -50,7 +50,7 @@ class CodingChoice {
 
   // False: every chunk goes as it is.
   bool is_active() const { return stage_ != Stage::kRest; }
-  compression::Level level() const { return stage_ == Stage::kUse ? long_level_ : compression::Level::kRaw; }
+  compression::Level level() const { return long_level_; }  // of long messages
   compression::ElementType type() const { return ratios_.type; }
   // For people: the last reason, and the model's numbers if it was asked.
   std::string why() const;

@@ -112,6 +112,7 @@ StreamOutcome PathStream::receive(multipath::Endpoint& endpoint, TimePoint now) 
     StreamOutcome outcome = parse_staging(endpoint, now);
     if (outcome != StreamOutcome::kMoved) return outcome;
     if (static_cast<std::size_t>(got) < asked) break;  // the socket is empty
+    budget -= std::min(budget, std::exchange(decoded_bytes_, 0));
   }
   return moved ? StreamOutcome::kMoved : StreamOutcome::kIdle;
 }
@@ -208,6 +209,7 @@ StreamOutcome PathStream::land_coded(const std::byte* slot, const multipath::Lan
   if (landing.at) {
     Status decoded = coder_->decode({slot, header_.coded_length}, {landing.at, header_.length});
     if (!decoded) return protocol_error(decoded.message());
+    decoded_bytes_ += header_.length;
   }
   if (!has_good_payload()) return StreamOutcome::kBadChecksum;
   if (const char* wrong = endpoint.data_landed(path_, incarnation_, header_, landing, now))

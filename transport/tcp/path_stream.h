@@ -122,6 +122,7 @@ class PathStream {
   PayloadCoder* const coder_;
   std::size_t coding_bytes_ = 0, coding_used_ = 0, coding_step_ = 0;
   std::unique_ptr<std::byte[]> coding_, decoding_;
+  std::size_t decoded_bytes_ = 0;  // in this turn: few bytes may stand for many
 
   std::array<QueuedFrame, kQueueFrames> queue_;
   std::size_t queue_first_ = 0;
