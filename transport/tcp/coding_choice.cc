@@ -22,6 +22,9 @@ constexpr Duration kLongestRest = std::chrono::seconds(16);
 constexpr double kBusyProcessor = 0.6;
 constexpr double kBusyThread = 0.7;
 constexpr double kSaturated = 0.85;
+// What a level may count on of a processor: the rest goes to what nobody measures here, such as the kernel's
+// work for the network, and a thread that codes all the time is late with everything else.
+constexpr double kHeadroom = 0.55;
 // Where coding takes all of the processor, how fast the link is shows only without: how often it is asked.
 constexpr Duration kRawEvery = std::chrono::seconds(5), kRawFor = std::chrono::milliseconds(50);
 // Before anything is measured: no codec is faster, no floats of 16 bits become smaller.
@@ -195,7 +198,7 @@ double CodingChoice::processor_rate(std::size_t level) const {
   const double unpack =
       rates_.unpack_bytes_per_s[level] == 0 ? pack : std::min(pack, rates_.unpack_bytes_per_s[level]);
   const double s_per_byte = moving_s_per_byte_ / ratios_.ratio[level] + 1 / pack + received_share_ / unpack;
-  return 1 / s_per_byte;
+  return kHeadroom / s_per_byte;
 }
 
 void CodingChoice::decide(TimePoint now) {
