@@ -1,0 +1,122 @@
+// A reduction of the elements in a word: two of 16 bits, or one of 32.
+//
+// Bit for bit what element_arithmetic.h does on the CPU. Numbers, infinities and zeros take a GPU's shortest
+// way; NaN does not, as a GPU forgets its payload: reduced_exactly() has the rules of an x86-64 processor.
+// Values; any thread; no errors.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "compression/element_arithmetic.h"
+#include "compression/host_device.h"
+#include "weft/data_type.h"
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+namespace weft::compression::cuda {
+
+template <ReduceOp kOp>
+using OperationOf = std::conditional_t<
+    kOp == ReduceOp::kProd, Prod,
+    std::conditional_t<kOp == ReduceOp::kMax, Max, std::conditional_t<kOp == ReduceOp::kMin, Min, Sum>>>;
+
+template <typename T>
+WEFT_HOST_DEVICE float widened(std::uint32_t bits) {
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_bit_cast(float, bits);
+  } else {
+    return widen(T{static_cast<std::uint16_t>(bits & 0xffffu)});
+  }
+}
+template <typename T>
+WEFT_HOST_DEVICE std::uint32_t narrowed(float value) {
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_bit_cast(std::uint32_t, value);
+  } else {
+    return narrow<T>(value).bits;
+  }
+}
+
+// One element. Which NaN comes out: the left one, else the right one, else the processor's own (a sum of
+// opposite infinities); quiet.
+template <typename T, ReduceOp kOp>
+WEFT_HOST_DEVICE std::uint32_t reduced_exactly(std::uint32_t left, std::uint32_t right, int divisor) {
+  constexpr std::uint32_t kQuiet = 0x00400000, kOwnNan = 0xffc00000;
+  const float a = widened<T>(left), b = widened<T>(right);
+  float value = OperationOf<kOp>::apply(a, b);
+  if constexpr (kOp != ReduceOp::kMax && kOp != ReduceOp::kMin) {
+    if (value != value) {
+      const std::uint32_t bits = a != a   ? __builtin_bit_cast(std::uint32_t, a) | kQuiet
+                                 : b != b ? __builtin_bit_cast(std::uint32_t, b) | kQuiet
+                                          : kOwnNan;
+      value = __builtin_bit_cast(float, bits);
+    }
+  }
+  std::uint32_t result = narrowed<T>(value);
+  if (divisor != 1) {
+    const float again = widened<T>(result);
+    const float quotient = again / static_cast<float>(divisor);
+    result = narrowed<T>(again != again
+                             ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, again) | kQuiet)
+                             : quotient);
+  }
+  return result;
+}
+
+// All elements of a word, where none of the results is NaN.
+template <typename T, ReduceOp kOp>
+WEFT_HOST_DEVICE std::uint32_t reduced_numbers(std::uint32_t left, std::uint32_t right) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (std::is_same_v<T, Float16> && (kOp == ReduceOp::kSum || kOp == ReduceOp::kAvg)) {
+    // One rounding instead of two, to float32 and then to 16 bits: the same, as float32 has more than twice
+    // the bits of the mantissa and two more, and sums of denormals are exact.
+    std::uint32_t sum;
+    asm("add.rn.f16x2 %0, %1, %2;" : "=r"(sum) : "r"(left), "r"(right));
+    return sum;
+  } else if constexpr (std::is_same_v<T, Float16> && kOp == ReduceOp::kProd) {
+    std::uint32_t product;  // exact in float32
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(left), "r"(right));
+    return product;
+  } else if constexpr (std::is_same_v<T, Bfloat16> && (kOp == ReduceOp::kSum || kOp == ReduceOp::kAvg)) {
+    std::uint32_t sum;  // left * 1 + right, as there was no sum before sm_90
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(left), "r"(0x3f803f80u), "r"(right));
+    return sum;
+  } else if constexpr (std::is_same_v<T, Bfloat16> && kOp == ReduceOp::kProd) {
+    // Through float32, whose denormals round twice.
+    const float low = __fmul_rn(__uint_as_float(left << 16), __uint_as_float(right << 16));
+    const float high = __fmul_rn(__uint_as_float(left & 0xffff0000u), __uint_as_float(right & 0xffff0000u));
+    std::uint32_t product;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(product) : "f"(high), "f"(low));
+    return product;
+  } else if constexpr (std::is_same_v<T, float>) {
+    const float a = __uint_as_float(left), b = __uint_as_float(right);
+    if constexpr (kOp == ReduceOp::kSum || kOp == ReduceOp::kAvg) return __float_as_uint(__fadd_rn(a, b));
+    if constexpr (kOp == ReduceOp::kProd) return __float_as_uint(__fmul_rn(a, b));
+    return __float_as_uint(OperationOf<kOp>::apply(a, b));
+  } else {
+    // kMax: left < right ? right : left, which keeps the left one of two zeros; the GPU's own maximum does
+    // not.
+    const std::uint32_t first = kOp == ReduceOp::kMax ? left : right;
+    const std::uint32_t second = kOp == ReduceOp::kMax ? right : left;
+    std::uint32_t right_wins;
+    if constexpr (std::is_same_v<T, Float16>) {
+      right_wins =
+          __hlt2_mask(*reinterpret_cast<const __half2*>(&first), *reinterpret_cast<const __half2*>(&second));
+    } else {
+      right_wins = __hlt2_mask(*reinterpret_cast<const __nv_bfloat162*>(&first),
+                               *reinterpret_cast<const __nv_bfloat162*>(&second));
+    }
+    return (right & right_wins) | (left & ~right_wins);
+  }
+#else
+  if constexpr (sizeof(T) == 4) return reduced_exactly<T, kOp>(left, right, 1);
+  return reduced_exactly<T, kOp>(left & 0xffffu, right & 0xffffu, 1) |
+         reduced_exactly<T, kOp>(left >> 16, right >> 16, 1) << 16;
+#endif
+}
+
+}  // namespace weft::compression::cuda
