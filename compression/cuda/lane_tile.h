@@ -67,11 +67,16 @@ template <>
 struct Coding<ElementType::kFloat8E5M2, Level::kDense>
     : CodingOf<ElementType::kFloat8E5M2, Level::kDense, kShapeE5M2Dense, NoArithmetic> {};
 
+// std::integral_constant, for the GPU too.
+template <unsigned kValue>
+struct RowNumber {
+  WEFT_HOST_DEVICE constexpr operator unsigned() const { return kValue; }
+};
 // Calls f with each row's number as a constant.
 template <unsigned kRow = 0, typename F>
 WEFT_DEVICE void each_row(const F& f) {
   if constexpr (kRow < kRows) {
-    f(std::integral_constant<unsigned, kRow>{});
+    f(RowNumber<kRow>{});
     each_row<kRow + 1>(f);
   }
 }

@@ -92,6 +92,10 @@ struct LanePlan {
   std::uint32_t raw[kRows][C::kRowWords == 1 ? 1 : C::kRowWords - 1];
   std::uint32_t column[kRows];  // the words of the planes, or the high bytes if the tile is raw
 };
+template <typename C>
+struct LanePlanes {
+  Bytes4 word[C::kShape.symbol_bits()];
+};
 template <typename C, typename Warp>
 struct TilePlan {
   PieceKind kind;
@@ -177,13 +181,10 @@ WEFT_DEVICE void plan_tile(Warp& warp, const TileElements<C, Warp>& elements,
   warp.each([&](unsigned lane) { values[lane] = largest_field<C>(most[lane]); });
   plan.base = choose_base<C>(warp, plan.lane, warp.largest(values));
   const Word base = (plan.base << kShape.field_shift) * 0x01010101u;
-  struct Planes {
-    Bytes4 word[kShape.symbol_bits()];
-  };
-  typename Warp::template Each<Planes> planes;
+  typename Warp::template Each<LanePlanes<C>> planes;
   typename Warp::template Each<Word> escapes;
   warp.each([&](unsigned lane) {
-    Planes made{};
+    LanePlanes<C> made{};
     Word escaped = 0;
     each_row([&](auto row) {
       if constexpr (row % 2 == 0) {
@@ -288,15 +289,12 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
   using Word = std::uint32_t;
   if (bytes < kShape.fixed_bytes()) return Fault::kShorterThanPlanes;
   const Word header = warp.load_word(from);
-  struct LaneCoded {
-    Word raw[kRows][C::kRowWords == 1 ? 1 : C::kRowWords - 1];
-    Bytes4 planes[kBits];
-  };
-  typename Warp::template Each<LaneCoded> coded;
+  typename Warp::template Each<LanePlanes<C>> planes;
+  typename Warp::template Each<LanePlan<C>> coded;
   warp.each([&](unsigned lane) {
     WEFT_UNROLLED
     for (unsigned p = 0; p < kBits; ++p)
-      coded[lane].planes[p].word = warp.load_word(from + plane_offset<kShape>(lane, p));
+      planes[lane].word[p].word = warp.load_word(from + plane_offset<kShape>(lane, p));
     each_row([&](auto row) {
       WEFT_UNROLLED
       for (unsigned w = 0; w + 1 < C::kRowWords; ++w)
@@ -312,19 +310,15 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
     return Fault::kListLength;
 
   const Bytes4 placed = Bytes4::splat(static_cast<std::uint8_t>(base << kShape.field_shift));
-  struct LaneHigh {
-    Word word[kRows];
-  };
-  typename Warp::template Each<LaneHigh> high;
   typename Warp::template Each<Word> escaped, counts;
   warp.each([&](unsigned lane) {
     Word flags = 0;
     each_row([&](auto row) {
       if constexpr (row % 2 == 0) {
-        const Bytes4 even = row_of_planes<kBits, row>(coded[lane].planes);
-        const Bytes4 odd = row_of_planes<kBits, row + 1>(coded[lane].planes);
-        high[lane].word[row] = from_symbols<kShape>(even, placed).word;
-        high[lane].word[row + 1] = from_symbols<kShape>(odd, placed).word;
+        const Bytes4 even = row_of_planes<kBits, row>(planes[lane].word);
+        const Bytes4 odd = row_of_planes<kBits, row + 1>(planes[lane].word);
+        coded[lane].column[row] = from_symbols<kShape>(even, placed).word;
+        coded[lane].column[row + 1] = from_symbols<kShape>(odd, placed).word;
         flags |= escape_flags<kShape>(even.word, odd.word) << row / 2;
       }
     });
@@ -344,7 +338,7 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
         const Word field = warp.fields(place_of(places, lane, escaped[lane], bit), 1);
         const Word difference = ((field << kShape.field_shift & kShape.field_mask()) ^ wrong) << (bit & ~7u);
         const unsigned its_row = row_of(bit);
-        each_row([&](auto row) { high[lane].word[row] ^= its_row == row ? difference : 0u; });
+        each_row([&](auto row) { coded[lane].column[row] ^= its_row == row ? difference : 0u; });
       }
     });
     warp.sync();  // the scratch is free again
@@ -354,7 +348,7 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
       SplitRow<kShape> split{};
       WEFT_UNROLLED
       for (unsigned w = 0; w + 1 < C::kRowWords; ++w) split.raw[w] = coded[lane].raw[row][w];
-      split.high = high[lane].word[row];
+      split.high = coded[lane].column[row];
       join_row<kShape>(split, elements[lane].word[row]);
     });
   });
