@@ -327,18 +327,19 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
   });
   if (warp.sum(counts) != escapes) return Fault::kEscapeCount;
   if (escapes != 0) {
-    // What from_symbols() makes of an escape's field: known, so that what is right can be put in by
-    // difference.
-    const Word wrong = (kShape.code_mask() + (base << kShape.field_shift)) & kShape.field_mask();
     const EscapePlaces<Warp> places = place_escapes(warp, escaped, escapes);
     warp.each([&](unsigned lane) {
       for (Word left = escaped[lane]; left != 0;) {
         const unsigned bit = highest_bit(left);
         left ^= 1u << bit;
         const Word field = warp.fields(place_of(places, lane, escaped[lane], bit), 1);
-        const Word difference = ((field << kShape.field_shift & kShape.field_mask()) ^ wrong) << (bit & ~7u);
+        const Word mask = Word{kShape.field_mask()} << (bit & ~7u);
+        const Word placed = (field << kShape.field_shift & 0xffu) << (bit & ~7u);
         const unsigned its_row = row_of(bit);
-        each_row([&](auto row) { coded[lane].column[row] ^= its_row == row ? difference : 0u; });
+        each_row([&](auto row) {
+          Word& word = coded[lane].column[row];
+          word = its_row == row ? (word & ~mask) | placed : word;
+        });
       }
     });
     warp.sync();  // the scratch is free again
