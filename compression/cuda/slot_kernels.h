@@ -15,7 +15,7 @@ struct CUstream_st;
 
 namespace weft::compression::cuda {
 
-// Many payloads of one size, each in a slot of its own: block b codes slots b, b + blocks, and so on.
+// Many payloads of one size, each in a slot of its own: a block (or warp) takes slots in turn.
 struct SlotArray {
   ElementType type = ElementType::kBfloat16;  // a float type
   Level level = Level::kFast;                 // fast or dense
@@ -29,12 +29,12 @@ struct ArrayOutcome {
   Fault fault;
 };
 
-inline constexpr unsigned kKernelWarps = 8;  // of a block
+inline constexpr unsigned kKernelWarps = 16;  // of a block; 64 registers a thread let two of them share an SM
 
-// The operations that these kernels are built for: all of them for the checks, the sum for measuring.
 enum class SlotKernel : std::uint8_t { kPack, kUnpack, kUnpackReduce, kUnpackReducePack };
 struct SlotCall {
   SlotKernel kernel = SlotKernel::kPack;
+  bool by_warp = false;  // each warp takes slots by itself, instead of each block
   ReduceOp op = ReduceOp::kSum;
   int divisor = 1;
   const std::uint8_t* received = nullptr;  // slots that are read
@@ -43,6 +43,8 @@ struct SlotCall {
   std::uint8_t* slots = nullptr;           // slots that are written
   ArrayOutcome* outcomes = nullptr;        // one for each slot
 };
+// cudaErrorNotSupported where there is no such kernel: of FP8 no reductions, of other operations than sum and
+// average only kUnpackReduce at level fast; by warp only bfloat16 at level fast.
 int run_slot_kernel(const SlotArray& array, const SlotCall& call, unsigned blocks, CUstream_st* stream);
 
 // Blocks that one multiprocessor holds at the same time; 0 where that cannot be found out.
