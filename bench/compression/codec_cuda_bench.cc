@@ -3,7 +3,7 @@
 //
 //     codec_cuda_bench [--mib 256] [--repetitions 9] [--check-only]
 //
-// A slot holds 256 KiB. "On n SMs" is a grid of n blocks of 512 threads, which the GPU spreads over as many
+// A slot holds 256 KiB. "On n SMs" is a grid of n blocks of 256 threads, which the GPU spreads over as many
 // SMs; "all" has as many blocks as fit. Rates are medians of device events around one launch. Exit status: 0
 // passed, 1 bytes differ or CUDA failed, 77 no GPU.
 #include <cuda_runtime_api.h>

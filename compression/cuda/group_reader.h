@@ -35,7 +35,7 @@ WEFT_DEVICE bool is_aligned(const void* at, unsigned bytes) {
 
 // A whole tile of a slot, whatever its kind.
 template <typename C, typename Warp>
-WEFT_DEVICE Fault read_piece(Warp& warp, const std::uint8_t* slot, std::uint64_t slot_bytes,
+WEFT_DEVICE Fault read_piece(Warp& warp, const std::uint8_t* slot, std::uint32_t slot_bytes,
                              const PieceFound& piece, TileElements<C, Warp>& elements) {
   if (piece.offset > slot_bytes || piece.bytes > slot_bytes - piece.offset) return Fault::kOutsideSlot;
   const std::uint8_t* from = slot + piece.offset;
@@ -74,9 +74,9 @@ class GroupReader {
       : slot_(slot), tables_(group), faults_(group) {
     group.each_warp([&](Warp& warp, unsigned number) {
       const SlotFacts facts = read_slot_header<C>(warp, slot, room, payload_bytes);
-      slot_bytes_ = facts.slot_bytes;
+      slot_bytes_ = static_cast<std::uint32_t>(facts.slot_bytes);
       header_fault_ = facts.fault;
-      places_ = SlotPlaces<C>(payload_bytes, facts.raw);
+      places_ = SlotPlaces<C>(static_cast<std::uint32_t>(payload_bytes), facts.raw);
       tables_[number] = TableReader<C, Warp>(slot, places_, facts.raw);
       faults_[number] = kNoFault;
     });
@@ -86,11 +86,11 @@ class GroupReader {
   WEFT_DEVICE Fault header_fault() const { return header_fault_; }
   WEFT_DEVICE const SlotPlaces<C>& places() const { return places_; }
 
-  WEFT_DEVICE PieceFound find(Warp& warp, unsigned number, std::uint64_t tile) {
+  WEFT_DEVICE PieceFound find(Warp& warp, unsigned number, std::uint32_t tile) {
     return tables_[number].find(warp, places_, tile);
   }
   // False where the piece has a fault, which is kept.
-  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint64_t tile, const PieceFound& piece,
+  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, const PieceFound& piece,
                         TileElements<C, Warp>& elements) {
     return keep(number, tile, read_piece<C>(warp, slot_, slot_bytes_, piece, elements));
   }
@@ -101,7 +101,7 @@ class GroupReader {
     const bool left_over = places_.pieces == 0 && slot_bytes_ != places_.pieces_offset;
     group.each_warp([&](Warp& warp, unsigned number) {
       if (number != 0 || places_.pieces == 0) return;
-      const std::uint64_t last = places_.pieces - 1;
+      const std::uint32_t last = places_.pieces - 1;
       const PieceFound piece = find(warp, number, last);
       const auto bytes = static_cast<unsigned>(places_.payload_bytes % SlotPlaces<C>::kTileBytes);
       if (bytes != 0) {
@@ -116,12 +116,12 @@ class GroupReader {
   }
 
  private:
-  static constexpr std::uint64_t kLeftOverPiece = kNoFault >> 8;
+  static constexpr std::uint32_t kLeftOverPiece = ~std::uint32_t{0};
 
   WEFT_DEVICE bool is_outside(const PieceFound& piece) const {
     return piece.offset > slot_bytes_ || piece.bytes > slot_bytes_ - piece.offset;
   }
-  WEFT_DEVICE bool keep(unsigned number, std::uint64_t tile, Fault fault) {
+  WEFT_DEVICE bool keep(unsigned number, std::uint32_t tile, Fault fault) {
     if (fault == Fault::kNone) return true;
     const std::uint64_t found = fault_of_piece(tile, fault);
     faults_[number] = found < faults_[number] ? found : faults_[number];
@@ -129,7 +129,7 @@ class GroupReader {
   }
 
   const std::uint8_t* slot_;
-  std::uint64_t slot_bytes_;
+  std::uint32_t slot_bytes_;
   Fault header_fault_;
   SlotPlaces<C> places_;
   typename Group::template EachWarp<TableReader<C, Warp>> tables_;

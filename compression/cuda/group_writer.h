@@ -29,11 +29,11 @@ class GroupWriter {
   WEFT_DEVICE TilePlan<C, Warp>& plan(unsigned warp) { return plans_[warp]; }
   WEFT_DEVICE void set_size(unsigned warp, unsigned bytes) { sizes_[warp] = bytes; }
   // Then, for all: tile `first` + warp is written.
-  WEFT_DEVICE void write_round(Group& group, std::uint64_t first) {
+  WEFT_DEVICE void write_round(Group& group, std::uint32_t first) {
     std::uint32_t total = 0;
     group.sums_below(sizes_, below_, total);
     group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint64_t tile = first + number;
+      const std::uint32_t tile = first + number;
       if (tile >= places_.whole_tiles) return;
       write_tile<C>(warp, plans_[number], slot_ + offset_ + below_[number]);
       write_entry(warp, tile, plans_[number].kind, plans_[number].bytes);
@@ -55,7 +55,7 @@ class GroupWriter {
         sizes_[number] = piece.bytes;
       }
       warp.each([&](unsigned lane) {
-        const std::uint64_t padding = kSlotHeaderBytes + 2 * (places_.pieces + lane);
+        const std::uint32_t padding = SlotPlaces<C>::kHeaderBytes + 2 * (places_.pieces + lane);
         if (padding < places_.pieces_offset) warp.store_half(slot_ + padding, 0);
         if (lane == 0)
           write_slot_header(warp, slot_, C::kType, C::kLevel, places_.payload_bytes,
@@ -68,7 +68,7 @@ class GroupWriter {
   }
 
  private:
-  WEFT_DEVICE void write_entry(Warp& warp, std::uint64_t piece, PieceKind kind, unsigned bytes) {
+  WEFT_DEVICE void write_entry(Warp& warp, std::uint32_t piece, PieceKind kind, unsigned bytes) {
     warp.each([&](unsigned lane) {
       if (lane == 0)
         warp.store_half(
@@ -79,7 +79,7 @@ class GroupWriter {
 
   std::uint8_t* slot_;
   const SlotPlaces<C>& places_;
-  std::uint64_t offset_;
+  std::uint32_t offset_;
   typename Group::template EachWarp<TilePlan<C, Warp>> plans_;
   typename Group::template EachWarp<std::uint32_t> sizes_, below_;
 };

@@ -6,6 +6,7 @@
 // `Group` is DeviceWarpAlone or DeviceBlock (device_lanes.cuh); on the host HostBlock. All its threads call
 // together; every thread gets the outcome. Nothing is kept in memory but the group's few hundred bytes a warp
 // of shared memory: a tile goes from the source through registers into the slot. Memory is the caller's:
+// - a payload has at most kMaxKernelPayload bytes;
 // - slots begin at a multiple of 4; a slot that is written has room for max_slot_bytes();
 // - payload may begin anywhere, but goes faster aligned to four elements;
 // - buffers do not overlap, except that a reduction's local elements may be its destination.
@@ -30,14 +31,15 @@ WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint
   using Warp = typename Group::Warp;
   constexpr unsigned kTileBytes = SlotPlaces<C>::kTileBytes;
   if (!is_aligned(slot, 4)) return {0, Fault::kMisaligned, 0};
-  const SlotPlaces<C> places(bytes);
+  if (bytes > kMaxKernelPayload) return {0, Fault::kPayloadSize, 0};
+  const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   const bool aligned = is_aligned(source, 4 * C::kRowWords);
   GroupWriter<C, Group> writer(group, slot, places);
   WEFT_ROLLED
-  for (std::uint64_t first = 0; first < places.whole_tiles; first += group.warps()) {
+  for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
       writer.set_size(number, 0);
-      const std::uint64_t tile = first + number;
+      const std::uint32_t tile = first + number;
       if (tile >= places.whole_tiles) return;
       TileElements<C, Warp> elements;
       load_elements<C>(warp, source + tile * kTileBytes, aligned, elements);
@@ -61,11 +63,11 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
-  const std::uint64_t whole_tiles = reader.places().whole_tiles;
+  const std::uint32_t whole_tiles = reader.places().whole_tiles;
   WEFT_ROLLED
-  for (std::uint64_t first = 0; first < whole_tiles; first += group.warps()) {
+  for (std::uint32_t first = 0; first < whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint64_t tile = first + number;
+      const std::uint32_t tile = first + number;
       if (tile >= whole_tiles) return;
       TileElements<C, Warp> elements;
       if (reader.read(warp, number, tile, reader.find(warp, number, tile), elements))
@@ -85,7 +87,7 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
 // One tile of a slot, reduced with `local`; false where the slot has a fault.
 template <typename C, ReduceOp kOp, typename Group>
 WEFT_DEVICE bool read_and_reduce(GroupReader<C, Group>& reader, typename Group::Warp& warp, unsigned number,
-                                 std::uint64_t tile, const std::uint8_t* local, bool aligned, int divisor,
+                                 std::uint32_t tile, const std::uint8_t* local, bool aligned, int divisor,
                                  TileElements<C, typename Group::Warp>& elements,
                                  typename Group::Warp::template Each<std::uint32_t>& most) {
   using Warp = typename Group::Warp;
@@ -120,11 +122,11 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   const bool local_aligned = is_aligned(local, 4 * C::kRowWords);
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
-  const std::uint64_t whole_tiles = reader.places().whole_tiles;
+  const std::uint32_t whole_tiles = reader.places().whole_tiles;
   WEFT_ROLLED
-  for (std::uint64_t first = 0; first < whole_tiles; first += group.warps()) {
+  for (std::uint32_t first = 0; first < whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint64_t tile = first + number, at = tile * kTileBytes;
+      const std::uint32_t tile = first + number, at = tile * kTileBytes;
       if (tile >= whole_tiles) return;
       TileElements<C, Warp> elements;
       typename Warp::template Each<std::uint32_t> most;
@@ -161,12 +163,12 @@ WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slo
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   const bool aligned = is_aligned(local, 4 * C::kRowWords);
-  const SlotPlaces<C> places(bytes);
+  const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   GroupWriter<C, Group> writer(group, next_slot, places);
   WEFT_ROLLED
-  for (std::uint64_t first = 0; first < places.whole_tiles; first += group.warps()) {
+  for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint64_t tile = first + number;
+      const std::uint32_t tile = first + number;
       TilePlan<C, Warp>& plan = writer.plan(number);
       writer.set_size(number, 0);
       if (tile >= places.whole_tiles) return;

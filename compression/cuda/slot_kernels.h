@@ -29,7 +29,7 @@ struct ArrayOutcome {
   Fault fault;
 };
 
-inline constexpr unsigned kKernelWarps = 16;  // of a block; 64 registers a thread let two of them share an SM
+inline constexpr unsigned kKernelWarps = 8;  // of a block
 
 enum class SlotKernel : std::uint8_t { kPack, kUnpack, kUnpackReduce, kUnpackReducePack };
 struct SlotCall {

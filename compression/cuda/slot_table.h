@@ -10,20 +10,25 @@
 
 namespace weft::compression::cuda {
 
+// Places in a slot are 32-bit numbers, which saves a third of the registers: a payload has at most 1 GiB
+// here.
+inline constexpr std::uint64_t kMaxKernelPayload = std::uint64_t{1} << 30;
+
 // Of levels fast and dense. A slot of level raw has no table; its tiles lie side by side.
 template <typename C>
 struct SlotPlaces {
   static constexpr unsigned kTileBytes = static_cast<unsigned>(C::kShape.tile_bytes());
+  static constexpr unsigned kHeaderBytes = static_cast<unsigned>(kSlotHeaderBytes);
 
-  std::uint64_t payload_bytes, pieces, whole_tiles;
-  std::uint64_t pieces_offset;  // from the slot's first byte
+  std::uint32_t payload_bytes, pieces, whole_tiles;
+  std::uint32_t pieces_offset;  // from the slot's first byte
 
   SlotPlaces() = default;
-  WEFT_DEVICE explicit SlotPlaces(std::uint64_t payload, bool raw = false)
+  WEFT_DEVICE explicit SlotPlaces(std::uint32_t payload, bool raw = false)
       : payload_bytes(payload),
         pieces((payload + kTileBytes - 1) / kTileBytes),
         whole_tiles(payload / kTileBytes),
-        pieces_offset(raw ? kSlotHeaderBytes : (kSlotHeaderBytes + 2 * pieces + 15) / 16 * 16) {}
+        pieces_offset(raw ? kHeaderBytes : (kHeaderBytes + 2 * pieces + 15) / 16 * 16) {}
 };
 
 template <typename Warp>
@@ -67,11 +72,13 @@ WEFT_DEVICE SlotFacts read_slot_header(const Warp& warp, const std::uint8_t* slo
   if (type != static_cast<std::uint32_t>(C::kType)) return facts;
   if (!facts.raw && level != static_cast<std::uint32_t>(C::kLevel)) return facts;
   facts.fault = Fault::kPayloadSize;
-  if (pair(2) != payload_bytes || payload_bytes > kMaxPayloadBytes) return facts;
+  if (pair(2) != payload_bytes || payload_bytes > kMaxKernelPayload) return facts;
   facts.fault = Fault::kHeader;
   facts.slot_bytes = pair(4);
   if (facts.slot_bytes > room) return facts;
-  if (facts.slot_bytes < SlotPlaces<C>(payload_bytes, facts.raw).pieces_offset) return facts;
+  if (facts.slot_bytes > 2 * kMaxKernelPayload) return facts;
+  if (facts.slot_bytes < SlotPlaces<C>(static_cast<std::uint32_t>(payload_bytes), facts.raw).pieces_offset)
+    return facts;
   facts.fault = Fault::kNone;
   return facts;
 }
@@ -79,7 +86,7 @@ WEFT_DEVICE SlotFacts read_slot_header(const Warp& warp, const std::uint8_t* slo
 struct PieceFound {
   PieceKind kind;
   unsigned bytes;
-  std::uint64_t offset;  // from the slot's first byte
+  std::uint32_t offset;  // from the slot's first byte
 };
 
 // Where pieces begin, 32 of them at a time: each lane knows one entry of the table. Pieces are asked for in
@@ -92,13 +99,12 @@ class TableReader {
       : slot_(slot), raw_(raw), known_(0), next_offset_(places.pieces_offset) {}
 
   // All lanes together.
-  WEFT_DEVICE PieceFound find(Warp& warp, const SlotPlaces<C>& places, std::uint64_t piece) {
+  WEFT_DEVICE PieceFound find(Warp& warp, const SlotPlaces<C>& places, std::uint32_t piece) {
     if (raw_) {
-      const std::uint64_t before = piece * SlotPlaces<C>::kTileBytes;
-      const std::uint64_t left = places.payload_bytes - before;
+      const std::uint32_t before = piece * SlotPlaces<C>::kTileBytes;
+      const std::uint32_t left = places.payload_bytes - before;
       const bool whole = left >= SlotPlaces<C>::kTileBytes;
-      return {PieceKind::kRaw, whole ? SlotPlaces<C>::kTileBytes : static_cast<unsigned>(left),
-              places.pieces_offset + before};
+      return {PieceKind::kRaw, whole ? SlotPlaces<C>::kTileBytes : left, places.pieces_offset + before};
     }
     while (piece >= known_) advance(warp, places);
     const auto index = static_cast<unsigned>(piece % kLanes);
@@ -111,7 +117,7 @@ class TableReader {
   WEFT_DEVICE void advance(Warp& warp, const SlotPlaces<C>& places) {
     typename Warp::template Each<std::uint32_t> sizes;
     warp.each([&](unsigned lane) {
-      const std::uint64_t piece = known_ + lane;
+      const std::uint32_t piece = known_ + lane;
       entries_[lane] = piece < places.pieces ? warp.load_half(slot_ + kSlotHeaderBytes + 2 * piece) : 0u;
       sizes[lane] = entries_[lane] % (1u << 14) * static_cast<unsigned>(kPieceAlignment);
     });
@@ -124,7 +130,7 @@ class TableReader {
 
   const std::uint8_t* slot_;
   bool raw_;
-  std::uint64_t known_, offset_, next_offset_;
+  std::uint32_t known_, offset_, next_offset_;
   typename Warp::template Each<std::uint32_t> entries_, before_;
 };
 

@@ -334,11 +334,11 @@ WEFT_DEVICE Fault read_tile(Warp& warp, const std::uint8_t* from, unsigned bytes
         left ^= 1u << bit;
         const Word field = warp.fields(place_of(places, lane, escaped[lane], bit), 1);
         const Word mask = Word{kShape.field_mask()} << (bit & ~7u);
-        const Word placed = (field << kShape.field_shift & 0xffu) << (bit & ~7u);
+        const Word right = (field << kShape.field_shift & 0xffu) << (bit & ~7u);
         const unsigned its_row = row_of(bit);
         each_row([&](auto row) {
           Word& word = coded[lane].column[row];
-          word = its_row == row ? (word & ~mask) | placed : word;
+          word = its_row == row ? (word & ~mask) | right : word;
         });
       }
     });
