@@ -30,7 +30,7 @@ WEFT_DEVICE void run_slot(const SlotArray& array, const SlotCall& call, Group& g
 }
 
 template <typename C, SlotKernel kKernel, ReduceOp kOp>
-__global__ void __launch_bounds__(kKernelWarps* kLanes) slot_kernel(SlotArray array, SlotCall call) {
+__global__ void __launch_bounds__(kKernelWarps* kLanes, 1) slot_kernel(SlotArray array, SlotCall call) {
   __shared__ BlockMemory<kKernelWarps> memory;
   DeviceBlock<kKernelWarps> block(memory);
   WEFT_ROLLED
@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(kKernelWarps* kLanes) slot_kernel(SlotArray ar
 }
 
 template <typename C, SlotKernel kKernel, ReduceOp kOp>
-__global__ void __launch_bounds__(kKernelWarps* kLanes) slot_kernel_by_warp(SlotArray array, SlotCall call) {
+__global__ void __launch_bounds__(kKernelWarps* kLanes, 1)
+    slot_kernel_by_warp(SlotArray array, SlotCall call) {
   __shared__ TileScratch scratch[kKernelWarps];
   DeviceWarpAlone warp(scratch[threadIdx.x / kLanes]);
   const std::uint64_t warps = std::uint64_t{gridDim.x} * kKernelWarps;
