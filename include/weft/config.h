@@ -105,7 +105,7 @@ struct Config {
   bool payload_checksum = false;
   // What this process does with what it sends by TCP; used where the peer's is not off either.
   // WEFT_COMPRESS=auto|off|fast|dense|archive.
-  CompressionChoice compression = CompressionChoice::kAuto;
+  CompressionChoice compression = CompressionChoice::kOff;
   // File to which counters are written when a context closes and at every stats_interval. "%p" is the
   // process id, "%h" the host name, "%%" a percent sign; processes that share a name overwrite each other.
   // Empty: none. A thread of its own writes, and closing a context waits for it. WEFT_STATS_FILE,

@@ -98,14 +98,15 @@ TEST(ConfigReaches, WhatIsCoded) {
   std::vector<tcp::HandshakeOption> offer, none, later{{kCodingOption, {std::byte{99}}}};
   offer_coding(unusual(), offer);
   EXPECT_THAT(offer, SizeIs(1));
-  Config off;
-  off.compression = CompressionChoice::kOff;
+  const Config off;
+  Config choosing;
+  choosing.compression = CompressionChoice::kAuto;
   offer_coding(off, none);
   EXPECT_THAT(none, SizeIs(0));
-  EXPECT_TRUE(agrees_on_coding(Config(), offer));
+  EXPECT_TRUE(agrees_on_coding(choosing, offer));
   EXPECT_FALSE(agrees_on_coding(off, offer));
-  EXPECT_FALSE(agrees_on_coding(Config(), none));
-  EXPECT_FALSE(agrees_on_coding(Config(), later)) << "a version that this Weft does not decode";
+  EXPECT_FALSE(agrees_on_coding(choosing, none));
+  EXPECT_FALSE(agrees_on_coding(choosing, later)) << "a version that this Weft does not decode";
 }
 
 TEST(ConfigReaches, TheNumberOfPaths) {
