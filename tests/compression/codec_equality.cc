@@ -1,11 +1,12 @@
 // Whether all implementations code to the same bytes and decode what the others coded, on elements at random:
 //
-//     codec_equality [--elements 1e9] [--seed 1] [--type bf16]
+//     codec_equality [--elements 1e9] [--seed 1] [--type bf16] [--lanes]
 //
 // Takes that many elements of each type, in turn from each distribution of random_elements.h, and does with
 // them what the four fused primitives do, at every level. Every implementation of implementations.cc must
-// give the first one's bytes. Ends with 1 at the first difference, and says how to come back to it. A billion
-// elements of each type take some minutes; ctest takes 800,000.
+// give the first one's bytes, and with --lanes the GPU's kernels too, whose lanes the host then runs: slow.
+// Ends with 1 at the first difference, and says how to come back to it. A billion elements of each type take
+// some minutes; ctest takes 800,000.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/cuda/lane_kernels.h"
 #include "compression/slot/codec.h"
 #include "compression/slot/slot_reader.h"
 #include "tests/compression/implementations.h"
@@ -24,6 +26,7 @@ namespace {
 
 using namespace weft::compression;
 using Bytes = std::vector<std::byte>;
+using Implementations = std::vector<const cpu::TileKernels*>;
 
 // One archive block, the smallest that is coded, and sometimes a tile that is not whole: it stays in the
 // cache.
@@ -74,8 +77,7 @@ std::optional<weft::DataType> reducible(const Round& round) {
   return std::nullopt;
 }
 
-bool all_agree(const Round& round, Level level, std::uint64_t& slot_bytes) {
-  const auto all = implementations();
+bool all_agree(const Implementations& all, const Round& round, Level level, std::uint64_t& slot_bytes) {
   const Bytes slot = packed(round, level, *all.front());
   slot_bytes += slot.size();
   const auto data = reducible(round);
@@ -100,7 +102,8 @@ bool all_agree(const Round& round, Level level, std::uint64_t& slot_bytes) {
   return true;
 }
 
-bool compare(ElementType type, std::uint64_t elements, std::uint64_t seed, Totals& totals) {
+bool compare(const Implementations& all, ElementType type, std::uint64_t elements, std::uint64_t seed,
+             Totals& totals) {
   for (std::uint64_t number = seed; totals.elements < elements; ++number) {
     SplitMix random(number * 2654435761u + static_cast<std::uint64_t>(type));
     const std::size_t count = kRoundElements + (number % 4 == 0 ? random.next() % kTileElements : 0);
@@ -108,7 +111,7 @@ bool compare(ElementType type, std::uint64_t elements, std::uint64_t seed, Total
     Round round{type, distribution, number, random_elements(type, distribution, count, random), {}};
     if (reducible(round)) round.local = random_elements(type, distribution, count, random);
     for (const Level level : {Level::kFast, Level::kDense, Level::kArchive})
-      if (!all_agree(round, level, totals.slot_bytes[static_cast<std::size_t>(level)])) return false;
+      if (!all_agree(all, round, level, totals.slot_bytes[static_cast<std::size_t>(level)])) return false;
     totals.elements += count;
     totals.payload_bytes += round.elements.size();
   }
@@ -121,21 +124,25 @@ int main(int argc, char** argv) {
   double elements = 1e9;
   std::uint64_t seed = 1;
   std::string only;
+  bool lanes = false;
   CLI::App app("Whether all implementations of the codecs give the same bytes");
   app.add_option("--elements", elements, "Of each type, up to whole rounds")->check(CLI::Range(1.0, 1e13));
   app.add_option("--seed", seed, "The first round: what a difference names");
   app.add_option("--type", only, "bf16, fp16, fp32, e4m3 or e5m2; all of them without it");
+  app.add_flag("--lanes", lanes, "The GPU's kernels too, lane by lane");
   CLI11_PARSE(app, argc, argv);
-  std::printf("compared with %s:", std::string(implementations().front()->name).c_str());
-  for (const cpu::TileKernels* kernels : implementations())
-    if (kernels != implementations().front()) std::printf(" %s", std::string(kernels->name).c_str());
+  Implementations all = implementations();
+  if (lanes) all.push_back(&cuda::kLaneKernels);
+  std::printf("compared with %s:", std::string(all.front()->name).c_str());
+  for (const cpu::TileKernels* kernels : all)
+    if (kernels != all.front()) std::printf(" %s", std::string(kernels->name).c_str());
   std::puts("");
   for (int i = 1; i < kElementTypes; ++i) {
     const auto type = static_cast<ElementType>(i);
     if (!only.empty() && only != to_string(type)) continue;
     const auto started = std::chrono::steady_clock::now();
     Totals totals;
-    if (!compare(type, static_cast<std::uint64_t>(elements), seed, totals)) return 1;
+    if (!compare(all, type, static_cast<std::uint64_t>(elements), seed, totals)) return 1;
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
     std::printf(
         "%-5s %llu elements, %llu bytes; slots: fast %llu, dense %llu, archive %llu bytes; all equal (%.0f "
