@@ -17,12 +17,11 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "bench/compression/normal_numbers.h"
 #include "bench/compression/yardsticks.h"
-#include "compression/half_floats.h"
 #include "compression/slot/codec.h"
 #include "compression/slot/level_choice.h"
 
@@ -81,29 +80,10 @@ Rate measure(const Options& options, std::size_t bytes, const std::function<void
   return {median(rates), median(ratios)};
 }
 
-Bytes normal_numbers(ElementType type, std::size_t bytes) {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Bytes result(bytes);
-  const std::size_t size = element_bytes(type);
-  for (std::size_t at = 0; at + size <= bytes; at += size) {
-    const float value = normal(random);
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    if (type == ElementType::kBfloat16) bits = to_bfloat16(value).bits;
-    if (type == ElementType::kFloat16) bits = to_float16(value).bits;
-    if (type == ElementType::kFloat8E5M2) bits = to_float16(value * 64).bits >> 8;
-    if (type == ElementType::kFloat8E4M3)
-      bits = (to_float16(value * 64).bits >> 8 & 0x80u) | (to_float16(value * 64 / 256).bits >> 7 & 0x7fu);
-    std::memcpy(&result[at], &bits, size);
-  }
-  return result;
-}
-
 // Empty, and a word on stderr, where it cannot be had.
 Bytes payload_of(const std::string& name, ElementType type, std::size_t bytes) {
   if (name == "normal") {
-    Bytes some = normal_numbers(type, std::min<std::size_t>(bytes, 16 << 20));
+    Bytes some = weft::bench::normal_numbers(type, std::min<std::size_t>(bytes, 16 << 20), 1);
     while (some.size() < bytes) some.insert(some.end(), some.begin(), some.begin() + (8 << 20));
     some.resize(bytes);
     return some;

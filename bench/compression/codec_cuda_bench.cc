@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/compression/normal_numbers.h"
 #include "compression/cuda/slot_kernels.h"
-#include "compression/half_floats.h"
 #include "compression/slot/codec.h"
 
 namespace {
@@ -76,28 +76,9 @@ constexpr Types kTypes[] = {{ElementType::kBfloat16, DataType::kBfloat16, true},
                             {ElementType::kFloat8E4M3, DataType::kUint8, false},
                             {ElementType::kFloat8E5M2, DataType::kUint8, false}};
 
-Bytes normal_numbers(ElementType type, std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Bytes result(bytes);
-  const std::size_t size = element_bytes(type);
-  for (std::size_t at = 0; at + size <= bytes; at += size) {
-    const float value = normal(random);
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    if (type == ElementType::kBfloat16) bits = to_bfloat16(value).bits;
-    if (type == ElementType::kFloat16) bits = to_float16(value).bits;
-    if (type == ElementType::kFloat8E5M2) bits = to_float16(value * 64).bits >> 8;
-    if (type == ElementType::kFloat8E4M3)
-      bits = (to_float16(value * 64).bits >> 8 & 0x80u) | (to_float16(value * 64 / 256).bits >> 7 & 0x7fu);
-    std::memcpy(&result[at], &bits, size);
-  }
-  return result;
-}
-
 // Normal numbers, and among them tiles of anything, of one number, and of numbers among zeros.
 Bytes check_payload(ElementType type, std::size_t bytes, unsigned seed) {
-  Bytes payload = normal_numbers(type, bytes, seed);
+  Bytes payload = weft::bench::normal_numbers(type, bytes, seed);
   std::mt19937 random(seed + 1);
   const std::size_t tile = 1024 * element_bytes(type), element = element_bytes(type);
   for (std::size_t at = 0; at + tile <= bytes; at += tile) {
@@ -289,7 +270,7 @@ void measure(const Types& types, Level level, std::size_t mib, int repetitions, 
              bool by_warp) {
   const std::size_t slots = (mib << 20) / kSlotPayload, bytes = slots * kSlotPayload;
   const Run run(types, level, slots, kSlotPayload);
-  Bytes payload = normal_numbers(types.element, std::min<std::size_t>(bytes, 8 << 20), 1);
+  Bytes payload = weft::bench::normal_numbers(types.element, std::min<std::size_t>(bytes, 8 << 20), 1);
   const std::size_t some = payload.size();
   payload.resize(bytes);
   for (std::size_t at = some; at < bytes; at += some)

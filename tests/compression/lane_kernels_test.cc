@@ -9,15 +9,10 @@
 #include "compression/slot/codec.h"
 #include "tests/compression/element_samples.h"
 #include "tests/compression/packed_slot.h"
+#include "tests/compression/portable_tiles.h"
 
 namespace weft::compression {
 namespace {
-
-constexpr Level kTileLevels[] = {Level::kFast, Level::kDense};
-
-const cpu::TileKernels& portable() {
-  return *cpu::tile_kernels(cpu::Instructions::kPortable);
-}
 
 TEST(LaneKernels, CodeAndDecodeWhatTheCpuDoes) {
   for (const Sample& sample : samples()) {

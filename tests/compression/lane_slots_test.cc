@@ -12,6 +12,7 @@
 #include "compression/slot/codec.h"
 #include "tests/compression/element_samples.h"
 #include "tests/compression/packed_slot.h"
+#include "tests/compression/portable_tiles.h"
 
 namespace weft::compression {
 namespace {
@@ -20,8 +21,6 @@ using cuda::Fault;
 using cuda::HostBlock;
 using cuda::SlotOutcome;
 using Payload = std::vector<std::byte>;
-
-constexpr Level kTileLevels[] = {Level::kFast, Level::kDense};
 
 // Memory of exactly so many bytes that begins `offset` behind a multiple of 16: a sanitizer sees what leaves
 // it.
@@ -51,10 +50,6 @@ class Memory {
   std::uint8_t* at_;
   std::size_t bytes_;
 };
-
-const cpu::TileKernels& portable() {
-  return *cpu::tile_kernels(cpu::Instructions::kPortable);
-}
 
 // Groups of 1 to 32 warps, lanes and warps forwards and backwards.
 struct Shape {

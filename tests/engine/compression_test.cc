@@ -55,22 +55,8 @@ std::vector<std::pair<std::string, Bytes>> payloads() {
   return all;
 }
 
-class Compression : public testing::Test {
+class Compression : public ConnectedContexts {
  protected:
-  void start(const Config& first, const Config& second) {
-    pair_ = {};
-    listener_.reset();
-    first_ = make_context(first);
-    second_ = make_context(second);
-    ASSERT_TRUE(first_ && second_);
-    listener_ = listen(*second_);
-    ASSERT_TRUE(listener_);
-    pair_ = connect(*first_, *listener_);
-    ASSERT_TRUE(pair_.connected && pair_.accepted);
-  }
-  Connection& one() { return *pair_.connected; }
-  Connection& other() { return *pair_.accepted; }
-
   // From one to the other, compared, with a guard behind the receive.
   void pass(std::span<const std::byte> sent) {
     constexpr std::size_t kGuard = 4096;
@@ -84,10 +70,6 @@ class Compression : public testing::Test {
     ASSERT_TRUE(std::equal(sent.begin(), sent.end(), received.begin()));
     for (std::size_t i = 0; i < kGuard; ++i) ASSERT_EQ(received[sent.size() + i], std::byte{0xee}) << i;
   }
-
-  std::unique_ptr<Context> first_, second_;
-  std::unique_ptr<Listener> listener_;
-  Pair pair_;
 };
 
 struct LevelName {

@@ -127,6 +127,18 @@ Pair connect(Context& from, Listener& to) {
   return pair;
 }
 
+void ConnectedContexts::start(const Config& first, const Config& second) {
+  pair_ = {};
+  listener_.reset();
+  first_ = make_context(first);
+  second_ = make_context(second);
+  ASSERT_TRUE(first_ && second_);
+  listener_ = listen(*second_);
+  ASSERT_TRUE(listener_);
+  pair_ = connect(*first_, *listener_);
+  ASSERT_TRUE(pair_.connected && pair_.accepted);
+}
+
 Result<std::unique_ptr<Connection>> poll_until_settled(Connector& connector) {
   Result<std::unique_ptr<Connection>> polled{Status(StatusCode::kUnreachable, "patience ended")};
   repeat_until([&] {

@@ -49,6 +49,19 @@ struct Pair {
 };
 // Fails the test, and gives nulls, where there is no connection.
 Pair connect(Context& from, Listener& to);
+
+// Two contexts, and a connection between them that start() makes, or makes anew.
+class ConnectedContexts : public testing::Test {
+ protected:
+  void start(const Config& first, const Config& second);
+  Connection& one() { return *pair_.connected; }
+  Connection& other() { return *pair_.accepted; }
+
+  std::unique_ptr<Context> first_, second_;
+  std::unique_ptr<Listener> listener_;
+  Pair pair_;
+};
+
 // Polls until there is a connection or an error; kUnreachable where patience ends.
 Result<std::unique_ptr<Connection>> poll_until_settled(Connector& connector);
 std::unique_ptr<Connection> accept_one(Listener& listener);

@@ -9,24 +9,7 @@
 namespace weft::loopback {
 namespace {
 
-class Messages : public testing::Test {
- protected:
-  void start(const Config& first, const Config& second) {
-    first_ = make_context(first);
-    second_ = make_context(second);
-    ASSERT_TRUE(first_ && second_);
-    listener_ = listen(*second_);
-    ASSERT_TRUE(listener_);
-    pair_ = connect(*first_, *listener_);
-    ASSERT_TRUE(pair_.connected && pair_.accepted);
-  }
-  Connection& one() { return *pair_.connected; }
-  Connection& other() { return *pair_.accepted; }
-
-  std::unique_ptr<Context> first_, second_;
-  std::unique_ptr<Listener> listener_;
-  Pair pair_;
-};
+class Messages : public ConnectedContexts {};
 
 TEST_F(Messages, OfManySizesPassBothWaysAtOnce) {
   start(config(), config());
