@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Planes are cut, made to lose packets, shut and given other addresses under a verified transfer between two machines. What
-must hold: no wrong byte, no error, no hang; the paths that were hit fail and come back, and the counters say so.
+"""Planes are cut, made to lose packets, shut and given other addresses, and queue pairs forced into the error state, under a
+verified exchange between two machines. What must hold: no wrong byte, no error, no hang, nothing written into a buffer after
+its time (tests/engine/reused_buffers.cc); the paths that were hit fail and come back, and the counters say so.
 
-    path_failure_test.py --weft build/dev/bin/weft [--planes 4] [--steps silent,link,...] [--on tests/ucx/on_own_devices]
-
-Every run of the transfer is checked, and its buffers are written anew before the next: what landed in one after its time
-would be a wrong byte of the next.
+    path_failure_test.py --exchange build/dev/tests/engine/reused_buffers [--planes 4] [--steps silent,link,...]
+                         [--on tests/ucx/on_own_devices] [--preload libqueue_pairs_to_error.so] [--mrc FOLDER]
 """
 
 import argparse
@@ -33,16 +32,16 @@ class JobIsOver(Exception):
 
 
 class Job:
-    """A rank in each machine that sends to the other until it has done its runs."""
+    """A rank in each machine that sends to the other until it has sent its messages."""
 
-    def __init__(self, cluster: Cluster, weft: str, on: str, folder: Path, runs: int):
+    def __init__(self, cluster: Cluster, exchange: list[str], folder: Path, messages: int):
         self._cluster, self._folder = cluster, folder
         self._output = bytearray()
         for rank in RANKS:
             self._counters_file(rank).unlink(missing_ok=True)
         self._ranks = cluster.run_everywhere(
-            [on, weft, "perf", "sendrecv", "-b", "4M", "-e", "4M", "-w", "0", "-n", "1", "-c", str(runs)],
-            environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json"})
+            [*exchange, str(messages)],
+            environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json", "WEFT_TEST_QUEUE_PAIR_ORDERS": str(folder)})
 
     def _counters_file(self, rank: int) -> Path:
         return self._folder / f"rdma-vm-{rank}.json"
@@ -63,7 +62,7 @@ class Job:
             self._output += rank.new_output()
 
     def wait_until(self, done, what: str) -> None:
-        """While the transfer goes on: one that has ended proves nothing."""
+        """While the exchange goes on: one that has ended proves nothing."""
         limit = time.monotonic() + LIMIT_S
         while not done():
             self._look()
@@ -91,9 +90,9 @@ class Job:
             for machine in self._cluster.machines:
                 machine.require_kernel()
             raise MachineError(f"the job left with {status}; it said:\n{self.words}")
-        if "Out of bounds values : 0 OK" not in self.words:
+        if self.words.count("every byte right, nothing written after completion") != len(RANKS):
             raise MachineError(f"the job did not check what arrived; it said:\n{self.words}")
-        print("  a job is done, every byte right: " + "; ".join(
+        print("  a job is done, every byte right, none written late: " + "; ".join(
             f"rank {rank}: {self.total(rank, 'failures')} failures, {self.total(rank, 'revivals')} revivals, "
             f"{self.total(rank, 'chunks_resent')} chunks sent again, longest stall {self.total(rank, 'longest_stall_ms'):.0f} ms"
             for rank in RANKS), flush=True)
@@ -125,8 +124,8 @@ def fail_and_return(job: Job, devices: list[str], what: str, cut, restore, pause
 
 
 class Steps:
-    def __init__(self, cluster: Cluster, planes: int):
-        self._cluster, self._last = cluster, planes - 1
+    def __init__(self, cluster: Cluster, planes: int, folder: Path):
+        self._cluster, self._last, self._folder = cluster, planes - 1, folder
 
     def _cut(self, job: Job, plane: int, how: str, host: int | None, pause_s: float = 0) -> None:
         fail_and_return(job, [f"rxe{plane}:1"], f"plane {plane}, {how}", lambda: self._cluster.plane(plane).cut(how, host),
@@ -175,20 +174,42 @@ class Steps:
 
         fail_and_return(job, ["rxe1:1"], "plane 1, its address gone", ip("del"), ip("add"))
 
+    def queue_pairs(self, job: Job) -> None:
+        """One end's go into the error state, then, of another plane, both ends'. Nothing is to be restored."""
+        for plane, hosts in (0, (0,)), (self._last, RANKS):
+            device = f"rxe{plane}:1"
+            failures, revivals = job.count("failures", device), job.count("revivals", device)
+            orders = [self._folder / f"rdma-vm-{host}.rxe{plane}" for host in hosts]
+            for order in orders:
+                order.touch()
+            what = f"plane {plane}, queue pairs forced into the error state at {'an end' if len(hosts) == 1 else 'both ends'}"
+            job.wait_until(lambda: not any(order.exists() for order in orders), f"the order was taken ({what})")
+            began = time.monotonic()
+            job.wait_for_more("failures", device, failures, f"both ends noticed ({what})")
+            noticed = time.monotonic()
+            job.wait_for_more("revivals", device, revivals, f"the paths came back ({what})")
+            job.wait_for_data(f"data went on ({what})")
+            print(f"{what}: noticed by both ends within {noticed - began:.1f} s, back {time.monotonic() - noticed:.1f} s later",
+                  flush=True)
 
-STEPS = ("silent", "link", "to", "down", "both_ends", "loss", "address")
+
+STEPS = ("silent", "link", "to", "down", "both_ends", "loss", "address")  # and queue_pairs, given --preload
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weft", required=True)
+    parser.add_argument("--exchange", required=True, metavar="PROGRAM", help="reused_buffers")
     parser.add_argument("--on", default=str(ROOT / "tests/verbs/on_own_devices"), help="what chooses transport and devices")
     parser.add_argument("--planes", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=100, help="of the first job; if it ends too soon, the next has twice as many")
-    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--messages", type=int, default=400, help="of the first job; if it ends too soon, the next has twice as many")
+    parser.add_argument("--preload", metavar="LIBRARY", help="queue_pairs_to_error: adds the step queue_pairs")
+    parser.add_argument("--steps", help=f"of {', '.join(STEPS)}, queue_pairs; all unless told")
     parser.add_argument("--mrc", metavar="FOLDER", help="use MRC queue pairs, by the lib_mrc.so in this folder")
     arguments = parser.parse_args()
     require_machines()
+    arguments.steps = arguments.steps or ",".join(STEPS + ("queue_pairs",) * bool(arguments.preload))
+    if arguments.preload:
+        ENVIRONMENT["LD_PRELOAD"] = os.path.abspath(arguments.preload)
     if arguments.mrc:
         ENVIRONMENT.update({"WEFT_MRC": "on", "LD_LIBRARY_PATH": os.path.abspath(arguments.mrc), "WEFT_PATHS_PER_PLANE": "auto"})
     for attempt in range(1, TRIES + 1):
@@ -207,10 +228,11 @@ def main() -> int:
 
 def run(cluster: Cluster, arguments: argparse.Namespace, folder: Path) -> None:
     print("two emulated machines on this computer's processors: times are theirs, counters are written every 0.1 s", flush=True)
-    steps = Steps(cluster, arguments.planes)
-    runs, waiting = arguments.runs, arguments.steps.split(",")
+    steps = Steps(cluster, arguments.planes, folder)
+    messages, waiting = arguments.messages, arguments.steps.split(",")
+    exchange = [os.path.abspath(arguments.on), os.path.abspath(arguments.exchange)]
     while waiting:
-        job = Job(cluster, os.path.abspath(arguments.weft), os.path.abspath(arguments.on), folder, runs)
+        job = Job(cluster, exchange, folder, messages)
         try:
             job.wait_until(lambda: all(job.total(rank, "bytes_received") > 0 for rank in RANKS), "the first bytes came")
             while waiting:
@@ -218,7 +240,7 @@ def run(cluster: Cluster, arguments: argparse.Namespace, folder: Path) -> None:
                 waiting.pop(0)
             job.finish()
         except JobIsOver:
-            runs *= 2
+            messages *= 2
 
 
 if __name__ == "__main__":
