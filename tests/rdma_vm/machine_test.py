@@ -188,6 +188,14 @@ class PairOfMachines(MachineTest):
         self.cluster.plane(2).restore()
         self.write_passes(0, 2, GID_OF_IPV4)
 
+    def test_a_cut_of_roce_alone_ends_a_transfer_and_lets_all_else_pass(self):
+        words = self.break_in_transfer(1, lambda: self.cluster.plane(1).cut("roce"))
+        self.assertEqual(self.failed_status(words), RETRY_EXCEEDED, words)
+        self.assert_passes(1, True, True)
+        self.cluster.plane(1).restore()
+        for gid in (GID_OF_IPV4, GID_OF_IPV6):
+            self.write_passes(0, 1, gid)
+
     def test_a_pulled_cable_is_seen_at_its_own_end_only(self):
         plane = self.cluster.plane(3)
         plane.cut("link", host=0)

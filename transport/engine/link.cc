@@ -197,6 +197,12 @@ void Link::act(const Action& action, TimePoint now) {
                                              describe_path(action.path), to_string(action.reason)));
       }
       return;
+    case ActionKind::kNotRevived:
+      if (!closing_ && log_->wants(LogLevel::kDebug)) {
+        (*log_)(LogLevel::kDebug, fmt::format("{} was connected anew and failed before it was in use: {}",
+                                              describe_path(action.path), to_string(action.reason)));
+      }
+      return;
     case ActionKind::kRevived:
       if (log_->wants(LogLevel::kInfo)) {
         (*log_)(LogLevel::kInfo, fmt::format("{} is back in use", describe_path(action.path)));

@@ -72,6 +72,7 @@ enum class ActionKind : std::uint8_t {
   kFence,       // let nothing land from this path any more and send nothing on it; then call path_fenced()
   kReconnect,   // connect it anew with `incarnation`; then call path_connected() or reconnect_failed()
   kLost,        // news for the log: the path failed for `reason`
+  kNotRevived,  // news for the log: a path that was connected anew failed for `reason` before it was trusted
   kRevived,     // news for the log: the path is in use again
   kFailed,      // news for the log: every path was silent for the peer timeout; all requests have failed
   kPeerClosed,  // news for the log: the peer closed the connection
@@ -241,6 +242,12 @@ class Endpoint {
   void settle(PathId path, TimePoint now);
   void resolve_outstanding(Path& path, TimePoint now);
   void consider_trust(PathId path, TimePoint now);
+  void consider_goodbye();
+  void begin_end(Ending ending);
+  void consider_end();
+  void push_action(ActionKind kind, PathId path, LossReason reason);
+
+  // endpoint_deadlines.cc
   void tick_path(PathId path, TimePoint now);
   TimePoint silent_since(const Path& path) const;
   Duration silence_limit(const Path& path) const;
@@ -249,13 +256,9 @@ class Endpoint {
   void ask_others(PathId path, TimePoint since);
   bool wants_probe(const Path& path, TimePoint now) const;
   bool has_lost_frames(const Path& path, TimePoint now) const;
-  void consider_goodbye();
-  void begin_end(Ending ending);
-  void consider_end();
   void repeat_control(TimePoint now);
   void heartbeat_when_idle(TimePoint now);
   void doubt_asked_paths(TimePoint now);
-  void push_action(ActionKind kind, PathId path, LossReason reason);
 
   // endpoint_transmit.cc
   bool credit_can_ride() const;

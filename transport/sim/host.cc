@@ -287,6 +287,9 @@ void Host::run_action(const multipath::Action& action) {
       return fabric_.connect(id_, path, incarnation);
     case ActionKind::kLost:
       return trace_.line(id_, "path %zu.%u lost: %s", path, incarnation, to_string(action.reason));
+    case ActionKind::kNotRevived:
+      return trace_.line(id_, "path %zu.%u lost before it was in use: %s", path, incarnation,
+                         to_string(action.reason));
     case ActionKind::kRevived:
       return trace_.line(id_, "path %zu.%u is in use again", path, incarnation);
     case ActionKind::kFailed:

@@ -244,12 +244,16 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
     if (slot.queue) endpoint.request_probe(path);
     dial_error_ = Status(
         StatusCode::kUnreachable,
-        fmt::format("path {} on device {}, {} -> peer {}: TCP connects the two interfaces, but nothing "
-                    "comes back by RDMA; are RoCE packets (UDP port 4791) let through?",
-                    multipath::index(path), slot.device, slot.local_address, slot.peer_address));
+        fmt::format(
+            "path {} on device {}, {} -> peer {}: TCP connects the two interfaces, but nothing comes back by "
+            "RDMA; are RoCE packets (UDP port 4791) let through, and as large as the port's MTU? "
+            "WEFT_TRANSPORT=tcp does without them",
+            multipath::index(path), slot.device, slot.local_address, slot.peer_address));
     return;
   }
-  dial_error_ = dial->error();
+  // A listener that has heard nothing by RDMA forgets the connection, and says so to later attempts. That is
+  // a consequence.
+  if (has_heard_ || !has_connected_) dial_error_ = dial->error();
   refused_ |= !has_connected_ && dial->is_refused();
   if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial_error_.message());
   endpoint.reconnect_failed(path, now);

@@ -23,7 +23,7 @@ from .failure import MachineError, NotAvailable
 # In the order in which they are loaded; what they depend on goes before them. rdma_rxe takes its checksum from
 # crc32_generic and does not say so.
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_net", "veth", "crc32_generic",
-           "ib_uverbs", "rdma_ucm", "rdma_rxe", "sch_netem", "sch_tbf")
+           "ib_uverbs", "rdma_ucm", "rdma_rxe", "sch_netem", "sch_tbf", "sch_prio", "cls_u32")
 META_PACKAGE = "linux-image-amd64"
 
 

@@ -2,7 +2,7 @@
 
 from .failure import MachineError
 
-CUTS = ("silent", "to", "from", "link", "down")
+CUTS = ("silent", "to", "from", "roce", "link", "down")
 
 
 class Plane:
@@ -15,6 +15,7 @@ class Plane:
     def cut(self, how: str = "silent", host: int | None = None) -> None:
         """silent: frames are lost in both directions, and nobody is told
         to, from: only those to, or from, this host are lost
+        roce: only RoCE's are lost, as by a switch's rule, and TCP goes on
         link: this host's cable is pulled (both hosts', if none is named): its device loses the carrier
         down: this host's device is shut, as by an administrator
         """
@@ -34,6 +35,8 @@ class Plane:
             self._on_hosts((1 - host,), ["cut"])
         elif how == "from":
             self._on_hosts((host,), ["cut"])
+        elif how == "roce":
+            self._on_hosts((0, 1), ["cut-roce"])
         else:
             # With two hosts on a plane, what one of them cannot send the other cannot receive.
             self._on_hosts((0, 1), ["cut"])
