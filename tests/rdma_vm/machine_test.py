@@ -65,18 +65,27 @@ class MachineTest(unittest.TestCase):
         status = self.cluster.wait(list(pair), LIMIT_S, lambda _, data: output.append(data.decode(errors="replace")))
         self.assertEqual(status, 0, f"plane {plane} from host {source}: {''.join(output)}")
 
-    def passes(self, source: int, plane: int) -> bool:
-        """Do frames get from one host to the other? To a multicast address, so that nobody needs to be asked first."""
+    def passed_frames(self, source: int, plane: int) -> int:
+        """How many get from one host to the other. To a multicast address, so that nobody needs to be asked first."""
         target = 1 - source
         count = f"/sys/class/net/{self.nic(target, plane)}/statistics/rx_packets"
         before = int(self.on(target, f"cat {count}"))
         self.on(source, f"for ((i = 0; i < {FRAMES}; i++)); do "
                         f"echo x >/dev/udp/ff02::1%{self.nic(source, plane)}/9 || :; done 2>/dev/null")
-        passed = int(self.on(target, f"for ((i = 0; i < 20; i++)); do "
-                                     f"[ $(<{count}) -lt {before + FRAMES} ] || break; sleep 0.05; done; cat {count}")) - before
+        return int(self.on(target, f"for ((i = 0; i < 20; i++)); do "
+                                   f"[ $(<{count}) -lt {before + FRAMES} ] || break; sleep 0.05; done; cat {count}")) - before
+
+    def passes(self, source: int, plane: int) -> bool:
+        passed = self.passed_frames(source, plane)
         # The kernels have a word to say now and then; that is not many frames.
         self.assertTrue(passed >= FRAMES or passed < FRAMES / 2, f"{passed} of {FRAMES} frames pass on plane {plane}")
         return passed >= FRAMES
+
+    def wait_until_passes(self, plane: int) -> None:
+        """A device that was just opened takes its time, and connecting a queue pair waits a second for the far end's address."""
+        limit = time.monotonic() + LIMIT_S
+        while any(self.passed_frames(host, plane) < FRAMES for host in (0, 1)):
+            self.assertLess(time.monotonic(), limit, f"plane {plane} does not come back")
 
     def assert_passes(self, plane: int, forth: bool, back: bool) -> None:
         self.assertEqual([self.passes(0, plane), self.passes(1, plane)], [forth, back], f"plane {plane}")
@@ -219,6 +228,7 @@ class PairOfMachines(MachineTest):
         self.assertEqual(self.port_state(1, 1), "DOWN")
         self.assertEqual(self.port_state(0, 1), "ACTIVE")
         self.cluster.plane(1).restore()
+        self.wait_until_passes(1)
         self.write_passes(1, 1, GID_OF_IPV6)
 
     def test_writes_survive_loss(self):
