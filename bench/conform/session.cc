@@ -16,7 +16,11 @@ Session::Session(const CheckContext& context, uint64_t comm_id)
     throw Failure(fmt::format("cannot load the plugin: {}", error.what()));
   }
   shared_->table = shared_->library->table(context.abi);
-  if (!shared_->table) throw Failure("the plugin does not export the version that the check asked for");
+  if (!shared_->table) {
+    throw Failure(context.abi == 0 ? "the file exports none of the tables ncclNetPlugin_v6 to _v12: it is no "
+                                     "plugin for NCCL's network"
+                                   : "the plugin does not export the version that the check asked for");
+  }
   init(comm_id);
 }
 

@@ -20,6 +20,7 @@ _LEVELS = ("fast", "dense", "archive")
 class CompressedSettings:
     yardsticks: Yardsticks
     weft: str
+    net_plugin: Path | None  # through which data goes, instead of Weft's own connections
     data: Path  # what is sent, over and over
     rounds: int
     seconds: float  # about how long each turn transfers
@@ -72,6 +73,8 @@ def _rate(settings: CompressedSettings, fabric: Fabric, choice: str, bytes_per_s
     iterations = max(4, round(bytes_per_s * settings.seconds / _MESSAGE_BYTES))
     arguments = ["sendrecv", "-b", str(_MESSAGE_BYTES), "-e", str(_MESSAGE_BYTES), "-n", str(iterations), "-w", "8",
                  "-d", "bfloat16", "--data", str(settings.data)]
+    if settings.net_plugin:
+        arguments += ["--net-plugin", str(settings.net_plugin)]
     with WeftJob(fabric, settings.weft, arguments, {"WEFT_COMPRESS": choice}, on_loopback=on_loopback) as job:
         job.wait(60 + 20 * settings.seconds)
         row = job.rows()[0]

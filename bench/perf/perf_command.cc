@@ -12,6 +12,7 @@
 #include "bench/job/job.h"
 #include "bench/job/start_ranks.h"
 #include "bench/perf/json_report.h"
+#include "bench/perf/net_plugin_workload.h"
 #include "bench/perf/perf_run.h"
 #include "bench/perf/pingpong.h"
 #include "bench/perf/report_file.h"
@@ -94,6 +95,7 @@ std::string task_of(const PerfOptions& options) {
   task += " -o";
   for (const ReduceOp op : options.ops) task += " " + std::string(to_string(op));
   if (options.data) task += " --data " + options.data_name;
+  if (!options.net_plugin.empty()) task += " --net-plugin " + options.net_plugin;
   return options.json_file.empty() ? task : task + " -J FILE";
 }
 
@@ -144,6 +146,14 @@ std::string pingpong_needs_two(int ranks) {
 
 using MakeWorkload = std::unique_ptr<Workload> (*)();
 
+// The plugin takes what the variables say; the job's own connections only let ranks wait for each other, and
+// must not write their counters over those of a plugin that is Weft's.
+Config beside_a_plugin(Config config) {
+  config.transport = TransportChoice::kTcp;
+  config.stats_file.clear();
+  return config;
+}
+
 // One rank, from its beginning to its end. `make_workload` is null for pingpong. `file` is where the report
 // goes, open if somebody else has opened it.
 int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& options,
@@ -155,7 +165,8 @@ int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& op
   if (make_workload == nullptr && setup.place.size != 2) return refuse(pingpong_needs_two(setup.place.size));
   Status opened;
   if (reports && setup.place.rank == 0 && !file.is_open()) opened = file.open(options.json_file);
-  auto created = Job::create(setup, config, task_of(options));
+  const bool by_plugin = !options.net_plugin.empty();
+  auto created = Job::create(setup, by_plugin ? beside_a_plugin(config) : config, task_of(options));
   if (!created) return refuse(created.status().message());
   Job& job = **created;
   if (reports) {
@@ -173,7 +184,10 @@ int run_rank(const RankSetup& setup, const Config& config, const PerfOptions& op
                            [&](const ReportContext& all) { return pingpong_json(all, options, rows); });
     }
   } else {
-    const auto workload = make_workload();
+    Result<std::unique_ptr<Workload>> made =
+        by_plugin ? make_net_plugin_workload(job, options.net_plugin) : make_workload();
+    if (!made) return refuse(made.status().message());
+    const std::unique_ptr<Workload> workload = std::move(*made);
     PerfReport report;
     ran = run_perf(job, *workload, options, stdout, report);
     wrong = report.wrong_elements;
@@ -238,6 +252,12 @@ void add_flags(CLI::App& command, PerfArguments& arguments, bool reduces, bool c
   if (collective && !reduces) {
     command.add_option("--data", options.data_name,
                        "Send what is in this file, over and over, instead of random bits");
+  }
+  if (collective && options.command == "weft perf sendrecv") {
+    command
+        .add_option("--net-plugin", options.net_plugin,
+                    "Through this plugin for NCCL's network, in slices as NCCL's, on host memory")
+        ->type_name("FILE");
   }
   command.add_option("-J,--output_file", options.json_file,
                      "Write a report in JSON, with the counters of every path");

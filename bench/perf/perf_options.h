@@ -27,6 +27,7 @@ struct PerfOptions {
   std::vector<DataType> types{DataType::kFloat32};
   std::vector<ReduceOp> ops{ReduceOp::kSum};
   std::string json_file;
+  std::string net_plugin;  // file of the plugin through which data goes; empty: Weft's own connections
   std::string data_name;
   std::shared_ptr<const DataFile> data;  // null: patterns
 };

@@ -34,6 +34,8 @@ std::string table_head(const PerfOptions& options, std::string_view version,
     text += fmt::format("#  Rank {:2} Group  0 Pid {:6} on {:>10} device  0 [0000:00:00] host memory, {}\n",
                         rank.rank, rank.pid, rank.host, rank.devices);
   }
+  if (!options.net_plugin.empty())
+    text += fmt::format("# Net plugin: {}, which may use other devices\n", options.net_plugin);
   text += "#\n";
   const auto five = [&text](auto size, auto count, auto type, auto op, auto root) {
     text += fmt::format("# {:>10}  {:>12}  {:>8}  {:>6}  {:>6}", size, count, type, op, root);
