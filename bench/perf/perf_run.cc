@@ -70,6 +70,7 @@ class PerfRun {
         if (Status status = run_sizes(type, op); !status) return status;
       }
     }
+    if (Status status = workload_.finish(); !status) return status;
     print(table_foot(report_.wrong_elements, report_.average_bus_gb_per_s, options_.command));
     return Status::ok();
   }

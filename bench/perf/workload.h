@@ -54,6 +54,8 @@ class Workload {
   // Writes this rank's input.
   virtual void fill(void* input, const Operation& operation, std::uint64_t repetition, int rank,
                     int ranks) = 0;
+  // Before the buffers of its operations go.
+  virtual Status finish() { return Status::ok(); }
   // Elements of the output that are not what they must be.
   virtual std::size_t count_wrong(const Operation& operation, std::uint64_t repetition, int rank,
                                   int ranks) = 0;

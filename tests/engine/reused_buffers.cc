@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/perf/pattern.h"
@@ -135,7 +135,7 @@ class Exchange {
     if (!is_done(buffer, words, "receive")) return;
     check(buffer, 0, words, buffer.message, 1 - rank_, "message");
     check(buffer, words, buffer.words.size(), buffer.message, rank_ + kOwners, "the buffer behind message");
-    // Other words than before the message: a second copy of it would not hide.
+    // Other words than the message's: a second copy of it would not hide.
     fill(buffer, buffer.words.size(), buffer.message, rank_ + kOwners);
     buffer.is_owned = true;
     ++received_;

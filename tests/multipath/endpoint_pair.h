@@ -1,4 +1,4 @@
-// Two endpoints joined in memory without delay, for tests of single rules of the core. What happens is what
+// Two endpoints joined in memory, for tests of single rules of the core. What happens is what
 // the test says: it cuts and restores paths, holds back fences, drops chosen frames and moves the clock.
 // (Schedules, delays and late landing are transport/sim's.)
 #pragma once
@@ -63,6 +63,7 @@ class EndpointPair {
   void restore(PathId path) { cut_[index(path)] = false; }
   bool hold_fences = false;
   Duration tick = std::chrono::milliseconds(1);
+  Duration transit{};  // how much later it is when a frame arrives
   void release_fences(int which) {
     for (std::size_t i = 0; i < paths_; ++i) {
       if (!ends_[which].fence_held[i]) continue;
@@ -134,6 +135,7 @@ class EndpointPair {
     std::uint32_t incarnation = ends_[from].attached[path];
     if (incarnation == kNone || to.attached[path] != incarnation || cut_[path]) return;
     if (filter && !filter(from, frame)) return;
+    now_ += transit;
     std::byte wire[kHeaderBytes];
     encode(frame.header, wire);
     FrameHeader header;

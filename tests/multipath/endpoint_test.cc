@@ -388,8 +388,22 @@ TEST(Endpoint, ASilentPathIsFoundAtAnyTick) {
   }
 }
 
+// Bytes over no time at all would be a rate beside which no real one counts.
+TEST(Endpoint, AnAnswerUnderTheSameReadingOfTheClockTellsNoRate) {
+  EndpointPair pair(EndpointPair::small_config(1));
+  pair.connect_all();
+  auto sent = pattern(100000);
+  std::vector<std::byte> got(sent.size());
+  (void)pair.b().post_receive(got.data(), got.size(), 1);
+  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(10ms);
+  EXPECT_EQ(got, sent);
+  EXPECT_EQ(pair.a().plane_of(pair.a().paths()[0]).rate.highest(), 0);
+}
+
 TEST(Endpoint, SmallChunksTellThePathsRateToo) {
   EndpointPair pair(EndpointPair::small_config(1));
+  pair.transit = 1us;
   pair.connect_all();
   auto sent = pattern(100000);
   std::vector<std::byte> got(sent.size());

@@ -39,6 +39,8 @@ class Job:
         self._output = bytearray()
         for rank in RANKS:
             self._counters_file(rank).unlink(missing_ok=True)
+        for order in folder.glob("rdma-vm-*.rxe*"):  # that the last job did not live to take
+            order.unlink()
         self._ranks = cluster.run_everywhere(
             [*exchange, str(messages)],
             environment=ENVIRONMENT | {"WEFT_STATS_FILE": f"{folder}/%h.json", "WEFT_TEST_QUEUE_PAIR_ORDERS": str(folder)})
@@ -81,6 +83,11 @@ class Job:
     def wait_for_more(self, name: str, device: str, before: list[int], what: str) -> None:
         self.wait_until(lambda: all(self.total(rank, name, device) > before[rank] for rank in RANKS), what)
 
+    def wait_until_in_use(self, device: str) -> None:
+        """All its paths, at both ends: one that is on its way back cannot fail once more."""
+        self.wait_until(lambda: self.count("revivals", device) == self.count("failures", device),
+                        f"all paths of {device} are in use")
+
     def count(self, name: str, device: str) -> list[int]:
         return [self.total(rank, name, device) for rank in RANKS]
 
@@ -104,6 +111,8 @@ class Job:
 
 def fail_and_return(job: Job, devices: list[str], what: str, cut, restore, pause_s: float = 0) -> None:
     """Paths of these devices fail at both ends, data goes on meanwhile, and they come back."""
+    for device in devices:
+        job.wait_until_in_use(device)
     failures = {device: job.count("failures", device) for device in devices}
     began = time.monotonic()
     cut()
@@ -182,6 +191,7 @@ class Steps:
         """One end's go into the error state, then, of another plane, both ends'. Nothing is to be restored."""
         for plane, hosts in (0, (0,)), (self._last, RANKS):
             device = f"rxe{plane}:1"
+            job.wait_until_in_use(device)
             failures, revivals = job.count("failures", device), job.count("revivals", device)
             orders = [self._folder / f"rdma-vm-{host}.rxe{plane}" for host in hosts]
             for order in orders:

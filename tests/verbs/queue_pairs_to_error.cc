@@ -2,10 +2,8 @@
 // device into the error state when it is told to, as a NIC's firmware or a bug may, behind the back of their
 // owner.
 //
-//   WEFT_TEST_QUEUE_PAIR_ORDERS=FOLDER   a file FOLDER/HOST.DEVICE is an order for that device of this host:
-//   it is carried
-//                                        out within a moment, on every queue pair that is there, and the file
-//                                        removed
+// WEFT_TEST_QUEUE_PAIR_ORDERS names a folder. A file HOST.DEVICE in it is an order for that device of this
+// host: it is carried out within a moment, on every queue pair that is there, and the file removed.
 //
 // The functions that it watches are handed out by dlvsym(); the real ones do the work. Any thread.
 #include <dlfcn.h>

@@ -164,13 +164,16 @@ void Endpoint::acknowledge_next(Path& path, TimePoint now) {
   path.bytes_in_flight -= frame.length;
   plane.bytes_in_flight -= frame.length;
   plane.bytes_delivered += frame.length;
-  Duration rtt = std::max(now - frame.sent, Duration(1));
-  path.rtt.sample(rtt);
-  path.smallest_rtt = std::min(path.smallest_rtt, rtt);
-  plane.smallest_rtt = std::min(plane.smallest_rtt, rtt);
-  if (frame.length >= std::min(kMinChunkBytes, config_.chunk_bytes)) {
-    double delivered = static_cast<double>(plane.bytes_delivered - frame.delivered_before);
-    plane.rate.sample(now, delivered / static_cast<double>(rtt.count()), frame.busy);
+  // A peer nearby may answer while a burst is still being sent, under one reading of the clock: that measures
+  // nothing, and one such rate would outshine all others for hundreds of frames.
+  if (const Duration rtt = now - frame.sent; rtt > Duration::zero()) {
+    path.rtt.sample(rtt);
+    path.smallest_rtt = std::min(path.smallest_rtt, rtt);
+    plane.smallest_rtt = std::min(plane.smallest_rtt, rtt);
+    if (frame.length >= std::min(kMinChunkBytes, config_.chunk_bytes)) {
+      double delivered = static_cast<double>(plane.bytes_delivered - frame.delivered_before);
+      plane.rate.sample(now, delivered / static_cast<double>(rtt.count()), frame.busy);
+    }
   }
   credit_chunk(frame);
 }

@@ -253,9 +253,10 @@ void LinkBackend::step_dial(PathId path, multipath::Endpoint& endpoint, TimePoin
   }
   // A listener that has heard nothing by RDMA forgets the connection, and says so to later attempts. That is
   // a consequence.
-  if (has_heard_ || !has_connected_) dial_error_ = dial->error();
+  const bool is_consequence = has_connected_ && !has_heard_ && dial->is_forgotten();
+  if (!is_consequence) dial_error_ = dial->error();
   refused_ |= !has_connected_ && dial->is_refused();
-  if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial_error_.message());
+  if (log_->wants(LogLevel::kDebug)) (*log_)(LogLevel::kDebug, dial->error().message());
   endpoint.reconnect_failed(path, now);
   if (has_connected_ && dial->is_forgotten()) endpoint.peer_forgot();
 }
