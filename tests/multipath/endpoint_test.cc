@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -128,6 +129,39 @@ TEST(Endpoint, APathThatFallsSilentIsLeftAndComesBack) {
   pair.advance(1s);
   EXPECT_TRUE(pair.a().paths()[0].usable());
   EXPECT_TRUE(pair.b().paths()[0].usable());
+}
+
+// As where TCP dials a path that RDMA then leaves silent, time and again.
+TEST(Endpoint, AttemptsToReviveAreNoFailuresOfTheirOwn) {
+  EndpointPair pair(EndpointPair::small_config(2));
+  pair.connect_all();
+  int attempts = 0;
+  pair.on_reconnect = [&](const Action& action) {
+    ++attempts;
+    pair.connect(action.path, number(action.incarnation));
+  };
+  const auto news = [&](ActionKind kind) {
+    const auto& all = pair.end(0).news;
+    return std::count_if(all.begin(), all.end(), [&](const Action& action) { return action.kind == kind; });
+  };
+  pair.cut(PathId{0});
+  auto sent = pattern(200000);
+  std::vector<std::byte> got(sent.size());
+  (void)pair.b().post_receive(got.data(), got.size(), 1);
+  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(10s);
+  EXPECT_EQ(sent, got);
+  EXPECT_GT(attempts, 2);
+  for (Endpoint* end : {&pair.a(), &pair.b()}) EXPECT_EQ(end->paths()[0].failures, 1u);
+  EXPECT_EQ(news(ActionKind::kLost), 1);
+  EXPECT_GE(news(ActionKind::kNotRevived), attempts - 1);
+  pair.restore(PathId{0});
+  pair.advance(2s);
+  EXPECT_EQ(news(ActionKind::kRevived), 1);
+  EXPECT_EQ(pair.a().paths()[0].failures, pair.a().paths()[0].revivals);
+  // In use again, it can fail again.
+  pair.a().path_lost(PathId{0}, pair.a().paths()[0].incarnation, LossReason::kReset, pair.now());
+  EXPECT_EQ(pair.a().paths()[0].failures, 2u);
 }
 
 // The last path that may carry data is not left for one that may not yet: silence may be the peer's, and then
