@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 #include <utility>
+#include <vector>
 
 namespace weft::bench::conform {
 
@@ -43,7 +44,8 @@ Session::~Session() {
   // would crash this check too, or not, as time has it. After a failure not even finalize is called: the
   // process ends now.
   if (!open_) return;
-  new std::shared_ptr<Shared>(shared_);
+  static auto& kept = *new std::vector<std::shared_ptr<Shared>>;
+  kept.push_back(shared_);
   if (std::uncaught_exceptions() == exceptions_) plugin().finalize(communicator_);
 }
 
