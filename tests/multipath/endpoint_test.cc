@@ -23,6 +23,16 @@ std::vector<std::byte> pattern(std::size_t bytes, unsigned seed = 1) {
   return out;
 }
 
+// A message from a to b, while so much time passes.
+void send_within(EndpointPair& pair, std::size_t bytes, Duration time) {
+  const auto sent = pattern(bytes);
+  std::vector<std::byte> got(sent.size());
+  (void)pair.b().post_receive(got.data(), got.size(), 1);
+  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
+  pair.advance(time);
+  EXPECT_EQ(sent, got);
+}
+
 TEST(Endpoint, SmallAndLargeAndEmptyMessages) {
   EndpointPair pair(EndpointPair::small_config(4));
   pair.connect_all();
@@ -145,12 +155,7 @@ TEST(Endpoint, AttemptsToReviveAreNoFailuresOfTheirOwn) {
     return std::count_if(all.begin(), all.end(), [&](const Action& action) { return action.kind == kind; });
   };
   pair.cut(PathId{0});
-  auto sent = pattern(200000);
-  std::vector<std::byte> got(sent.size());
-  (void)pair.b().post_receive(got.data(), got.size(), 1);
-  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
-  pair.advance(10s);
-  EXPECT_EQ(sent, got);
+  send_within(pair, 200000, 10s);
   EXPECT_GT(attempts, 2);
   for (Endpoint* end : {&pair.a(), &pair.b()}) EXPECT_EQ(end->paths()[0].failures, 1u);
   EXPECT_EQ(news(ActionKind::kLost), 1);
@@ -426,12 +431,7 @@ TEST(Endpoint, ASilentPathIsFoundAtAnyTick) {
 TEST(Endpoint, AnAnswerUnderTheSameReadingOfTheClockTellsNoRate) {
   EndpointPair pair(EndpointPair::small_config(1));
   pair.connect_all();
-  auto sent = pattern(100000);
-  std::vector<std::byte> got(sent.size());
-  (void)pair.b().post_receive(got.data(), got.size(), 1);
-  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
-  pair.advance(10ms);
-  EXPECT_EQ(got, sent);
+  send_within(pair, 100000, 10ms);
   EXPECT_EQ(pair.a().plane_of(pair.a().paths()[0]).rate.highest(), 0);
 }
 
@@ -439,11 +439,7 @@ TEST(Endpoint, SmallChunksTellThePathsRateToo) {
   EndpointPair pair(EndpointPair::small_config(1));
   pair.transit = 1us;
   pair.connect_all();
-  auto sent = pattern(100000);
-  std::vector<std::byte> got(sent.size());
-  (void)pair.b().post_receive(got.data(), got.size(), 1);
-  (void)pair.a().post_send(pair.now(), sent.data(), sent.size(), 1);
-  pair.advance(10ms);
+  send_within(pair, 100000, 10ms);
   EXPECT_GT(pair.a().plane_of(pair.a().paths()[0]).rate.typical(), 0);
 }
 
