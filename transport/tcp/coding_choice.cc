@@ -23,24 +23,25 @@ constexpr double kBusyProcessor = 0.6;
 constexpr double kBusyThread = 0.7;
 constexpr double kSaturated = 0.85;
 // What a level may count on of a processor: the rest goes to what nobody measures here, such as the kernel's
-// work for the network, and a thread that codes all the time is late with everything else.
-constexpr double kHeadroom = 0.55;
-// Where coding takes all of the processor, how fast the link is shows only without: how often it is asked.
-constexpr Duration kRawEvery = std::chrono::seconds(5), kRawFor = std::chrono::milliseconds(50);
+// work for the network. A rival may count on more, for it has to win before it is used.
+constexpr double kHeadroom = 0.55, kRivalHeadroom = 0.9;
 // Before anything is measured: no codec is faster, no floats of 16 bits become smaller.
 constexpr double kHopedBytesPerS = 6e9, kHopedRatio = 1.5;
 constexpr int kTrials = 2;  // chunks a level; the first may have to make the codec's memory
 constexpr int kVainChunks = 3;
 constexpr double kSmoothing = 0.25;
-constexpr std::uint64_t kProofChunks = 64;  // that smoothed rates need to follow
-constexpr Duration kProofTime = std::chrono::milliseconds(100);
-constexpr double kProvedGain = 1.02;
+constexpr std::uint64_t kLeastChunks = 64;  // before anything is concluded from what was sent
+// A turn of a comparison, after what was sent before has left. Shorter ones see the link's bursts.
+constexpr Duration kTurn = std::chrono::milliseconds(100), kSettle = std::chrono::milliseconds(20);
+constexpr double kWin = 1.02;
+constexpr double kHopeless = 0.85;  // half of the turns are enough
 constexpr Duration kTrialsEvery = std::chrono::seconds(2);
+constexpr Duration kFirstBetween = std::chrono::seconds(2), kLongestBetween = std::chrono::seconds(16);
 constexpr std::size_t kLongMessage = std::size_t{1} << 30;
 constexpr std::size_t kChunk = 256 << 10;
 
-void blend(double& value, double fresh) {
-  value = value == 0 ? fresh : value + (fresh - value) * kSmoothing;
+void blend(double& value, double fresh, double weight = kSmoothing) {
+  value = value == 0 ? fresh : value + (fresh - value) * weight;
 }
 
 double seconds(Duration duration) {
@@ -49,13 +50,18 @@ double seconds(Duration duration) {
 
 }  // namespace
 
+double CodingChoice::Comparison::bytes_per_s(int side) const {
+  return sending[side] == Duration::zero() ? 0 : plain_bytes[side] / seconds(sending[side]);
+}
+
 CodingChoice::CodingChoice() : next_rest_(kFirstRest) {}
 
 void CodingChoice::rest(const char* reason, Duration how_long, TimePoint now) {
   stage_ = Stage::kRest;
   reason_ = reason;
   long_level_ = short_level_ = Level::kRaw;
-  in_use_ = has_proved_itself_ = false;
+  has_proved_itself_ = false;
+  comparison_.reset();
   chunks_since_ = 0;
   rest_until_ = now + how_long;
 }
@@ -63,38 +69,42 @@ void CodingChoice::rest(const char* reason, Duration how_long, TimePoint now) {
 // Each time for longer, until something has proved itself.
 void CodingChoice::give_up(const char* reason, TimePoint now) {
   rest(reason, next_rest_, now);
-  next_rest_ = std::min(2 * next_rest_, kLongestRest);
+  next_rest_ = std::min(4 * next_rest_, kLongestRest);
 }
 
 void CodingChoice::look(const Window& window, TimePoint now) {
-  if (window.chunks_sent == 0 || window.wire_bytes_sent == 0 || window.delivered_bytes_per_s <= 0) return;
-  const double plain = static_cast<double>(window.plain_bytes_sent);
-  const double wire = static_cast<double>(window.wire_bytes_sent);
-  delivered_bytes_per_s_ = window.delivered_bytes_per_s;
-  link_bytes_per_s_ = window.delivered_bytes_per_s * wire / plain;
-  blend(moving_s_per_byte_, seconds(window.moving + window.decoding) / wire);
-  received_share_ = std::min(2.0, static_cast<double>(window.uncoded_bytes_received) / plain);
-  thread_load_ = window.thread_load;
-  processor_load_ =
-      seconds(window.moving + window.decoding + window.encoding) / plain * window.delivered_bytes_per_s;
+  if (window.chunks_sent == 0 || window.wire_bytes_sent == 0 || window.sending <= Duration::zero()) return;
+  note_link(window);
   chunks_since_ += window.chunks_sent;
   switch (stage_) {
     case Stage::kRest:
-      if (now < rest_until_ || chunks_since_ < kProofChunks) return;
+      if (now < rest_until_ || chunks_since_ < kLeastChunks) return;
       if (!may_pay()) {
         reason_ = "the processor, not the link, is what limits it";
         return;
       }
-      raw_bytes_per_s_ = delivered_bytes_per_s_;
       stage_ = Stage::kSample;
       return;
     case Stage::kUse:
-      check_use(now);
+      check_use(window, now);
       return;
     case Stage::kSample:
     case Stage::kTry:
       return;
   }
+}
+
+void CodingChoice::note_link(const Window& window) {
+  const double plain = static_cast<double>(window.plain_bytes_sent);
+  const double wire = static_cast<double>(window.wire_bytes_sent);
+  const double sending = seconds(window.sending);
+  // Windows of some milliseconds see the bursts of links and sockets.
+  const double weight = sending / (sending + seconds(kTurn));
+  blend(link_bytes_per_s_, wire / sending, weight);
+  blend(moving_s_per_byte_, seconds(window.moving + window.decoding) / wire, weight);
+  blend(processor_load_, seconds(window.moving + window.decoding + window.encoding) / sending, weight);
+  received_share_ = std::min(2.0, static_cast<double>(window.uncoded_bytes_received) / plain);
+  blend(thread_load_, window.thread_load, weight);
 }
 
 // Whether it is worth the trouble of looking at the data.
@@ -106,21 +116,74 @@ bool CodingChoice::may_pay() const {
   return std::min(1 / s_per_byte, kHopedRatio * link_bytes_per_s_) > link_bytes_per_s_;
 }
 
-void CodingChoice::check_use(TimePoint now) {
-  if (!has_proved_itself_ && chunks_since_ >= kProofChunks && now - use_began_ >= kProofTime) {
-    if (delivered_bytes_per_s_ < kProvedGain * raw_bytes_per_s_)
-      return give_up("it was no faster with compression", now);
-    has_proved_itself_ = true;
-    next_rest_ = kFirstRest;
+void CodingChoice::check_use(const Window& window, TimePoint now) {
+  if (comparison_) return compare(window, now);
+  const bool was_saturated = is_saturated_;
+  is_saturated_ = processor_load_ > kSaturated || thread_load_ > kSaturated;
+  if (is_saturated_ && !was_saturated) between_comparisons_ = kFirstBetween;
+  if (now - last_compared_ >= between_comparisons_) return begin_comparison();
+  if (now - trials_ended_ >= kTrialsEvery) stage_ = Stage::kSample;
+}
+
+// The rival is raw until that is beaten. Then it is the next lower level, and by turns with that the one that
+// the model prefers, or raw, where by now it may be the processor that limits.
+void CodingChoice::begin_comparison() {
+  auto rival = static_cast<std::size_t>(long_level_);
+  const auto preferred =
+      static_cast<std::size_t>(is_saturated_ ? Level::kRaw : model(kLongMessage, kRivalHeadroom).level);
+  if (!has_proved_itself_) {
+    rival = 0;
+  } else if (looks_down_ && preferred != rival) {
+    rival = preferred;
+    looks_down_ = false;
+  } else {
+    while (--rival != 0 && !is_possible(rival)) continue;
+    looks_down_ = true;
   }
-  const bool is_saturated = processor_load_ > kSaturated || thread_load_ > kSaturated;
-  if (is_saturated && has_proved_itself_ && now - use_began_ >= kRawEvery)
-    return rest("the link is measured without compression for a moment", kRawFor, now);
-  if (now - trials_ended_ >= kTrialsEvery) {
-    stage_ = Stage::kSample;
+  comparison_.emplace();
+  comparison_->level[0] = long_level_;
+  comparison_->level[1] = static_cast<Level>(rival);
+}
+
+void CodingChoice::compare(const Window& window, TimePoint now) {
+  Comparison& comparison = *comparison_;
+  comparison.in_turn += window.sending;
+  if (!comparison.settled) {
+    comparison.settled = comparison.in_turn >= kSettle;
+    if (comparison.settled) comparison.in_turn = Duration::zero();
     return;
   }
-  decide(now);
+  comparison.plain_bytes[comparison.side()] += static_cast<double>(window.plain_bytes_sent);
+  comparison.sending[comparison.side()] += window.sending;
+  if (comparison.in_turn < kTurn) return;
+  const int side = comparison.side();
+  comparison.in_turn = Duration::zero();
+  ++comparison.turn;
+  const bool is_clear = comparison.turn == Comparison::kTurns / 2 &&
+                        comparison.bytes_per_s(0) < kHopeless * comparison.bytes_per_s(1);
+  if (is_clear || comparison.turn == Comparison::kTurns) return end_comparison(now);
+  comparison.settled = comparison.side() == side;
+}
+
+void CodingChoice::end_comparison(TimePoint now) {
+  const Comparison comparison = *comparison_;
+  comparison_.reset();
+  last_comparison_ = comparison;
+  last_compared_ = now;
+  const double used = comparison.bytes_per_s(0), rival = comparison.bytes_per_s(1);
+  if (comparison.level[1] == Level::kRaw && used < kWin * rival)
+    return give_up("it was no faster with compression", now);
+  if (!has_proved_itself_) {
+    has_proved_itself_ = true;
+    next_rest_ = kFirstRest;
+    between_comparisons_ = Duration::zero();
+  } else if (comparison.level[1] != Level::kRaw && rival >= kWin * used) {
+    long_level_ = comparison.level[1];
+    reason_ = "the fastest level for this link, as turns have shown";
+    between_comparisons_ = Duration::zero();
+  } else {
+    between_comparisons_ = std::clamp(2 * between_comparisons_, kFirstBetween, kLongestBetween);
+  }
 }
 
 bool CodingChoice::is_possible(std::size_t level) const {
@@ -153,7 +216,8 @@ CodingChoice::Step CodingChoice::next(bool is_alone) const {
     case Stage::kTry:
       return {false, static_cast<Level>(trial_level_), ratios_.type};
     case Stage::kUse:
-      return {false, is_alone ? short_level_ : long_level_, ratios_.type};
+      if (is_alone) return {false, short_level_, ratios_.type};
+      return {false, comparison_ ? comparison_->level[comparison_->side()] : long_level_, ratios_.type};
   }
   return {};
 }
@@ -173,8 +237,7 @@ void CodingChoice::encoded(Level level, std::size_t plain_bytes, std::size_t cod
     trials_left_ = kTrials;
     while (++trial_level_ < kLevels && !is_possible(trial_level_)) continue;
     if (trial_level_ < kLevels) return;
-    trials_ended_ = now;
-    decide(now);
+    end_trials(now);
     return;
   }
   blend(rates_.pack_bytes_per_s[at], rate);
@@ -192,34 +255,38 @@ void CodingChoice::decoded(Level level, std::size_t plain_bytes, Duration took) 
 }
 
 // Payload per second of a thread that codes, sends, receives, and decodes as much as comes the other way.
-double CodingChoice::processor_rate(std::size_t level) const {
+double CodingChoice::processor_rate(std::size_t level, double headroom) const {
   const double pack = rates_.pack_bytes_per_s[level];
   if (pack == 0) return 0;
   const double unpack =
       rates_.unpack_bytes_per_s[level] == 0 ? pack : std::min(pack, rates_.unpack_bytes_per_s[level]);
   const double s_per_byte = moving_s_per_byte_ / ratios_.ratio[level] + 1 / pack + received_share_ / unpack;
-  return kHeadroom / s_per_byte;
+  return headroom / s_per_byte;
 }
 
-void CodingChoice::decide(TimePoint now) {
+compression::LevelChoice CodingChoice::model(std::size_t message_bytes, double headroom) const {
   compression::CodecRates rates;
   for (std::size_t level = 1; level < kLevels; ++level) {
-    const double rate = std::max(1.0, processor_rate(level));
+    const double rate = std::max(1.0, processor_rate(level, headroom));
     rates.pack_bytes_per_s[level] = rates.unpack_bytes_per_s[level] = rate;
   }
-  compression::LinkFacts link{link_bytes_per_s_, kLongMessage, kChunk, 1};
-  last_choice_ = choose_level(link, ratios_, rates);
+  return choose_level({link_bytes_per_s_, message_bytes, kChunk, 1}, ratios_, rates);
+}
+
+void CodingChoice::end_trials(TimePoint now) {
+  trials_ended_ = now;
+  comparison_.reset();
+  last_choice_ = model(kLongMessage, has_proved_itself_ ? kRivalHeadroom : kHeadroom);
   has_chosen_ = true;
-  long_level_ = last_choice_.level;
-  link.message_bytes = kChunk;
-  short_level_ = choose_level(link, ratios_, rates).level;
-  if (long_level_ == Level::kRaw) return give_up("no level would be faster", now);
-  reason_ = "the fastest level for this link";
+  if (last_choice_.level == Level::kRaw) return give_up("no level would be faster", now);
+  short_level_ = model(kChunk, kHeadroom).level;
   stage_ = Stage::kUse;
-  if (in_use_) return;
-  in_use_ = true;
-  use_began_ = now;
-  chunks_since_ = 0;
+  // What has shown that it is faster is replaced by what shows to be faster still, not by a forecast.
+  if (has_proved_itself_ && is_possible(static_cast<std::size_t>(long_level_))) return;
+  long_level_ = last_choice_.level;
+  reason_ = "the fastest level for this link";
+  has_proved_itself_ = false;
+  between_comparisons_ = Duration::zero();
 }
 
 std::string CodingChoice::why() const {
@@ -229,6 +296,14 @@ std::string CodingChoice::why() const {
                 link_bytes_per_s_ / 1e9, processor_load_ * 100);
   std::string text = reason_;
   if (link_bytes_per_s_ > 0) text += load;
+  if (last_comparison_.turn != 0) {
+    char compared[120];
+    std::snprintf(
+        compared, sizeof compared, "; by turns, %s: %.3g, %s: %.3g GB/s",
+        std::string(to_string(last_comparison_.level[0])).c_str(), last_comparison_.bytes_per_s(0) / 1e9,
+        std::string(to_string(last_comparison_.level[1])).c_str(), last_comparison_.bytes_per_s(1) / 1e9);
+    text += compared;
+  }
   if (has_chosen_) text += "\n" + to_string(last_choice_);
   return text;
 }

@@ -1,13 +1,15 @@
 // Whether chunks are coded before they go to the socket, and at which level, where WEFT_COMPRESS=auto leaves
 // that open. A level is used only where the link, not the processor, is what limits a transfer: the link's
 // rate and the time that sockets take are measured while data flows, rate and ratio of each level with chunks
-// that are sent anyway, and whatever was chosen has to show that it is faster, or is dropped for a while.
+// that are sent anyway. What the model chooses from that has to win, in turns, against sending as it is, and
+// then now and then against its neighbours: a model does not see everything that coding costs.
 //
 // No clock inside: times are arguments. One thread at a time; nothing allocates but why().
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "compression/slot/level_choice.h"
@@ -21,8 +23,8 @@ class CodingChoice {
 
   // What was seen of the link since the last look().
   struct Window {
-    // Payload that the paths in use deliver under load, as the endpoint measures it; 0: unknown.
-    double delivered_bytes_per_s = 0;
+    // Time in which something was on its way to the peer.
+    multipath::Duration sending{};
     std::uint64_t chunks_sent = 0;
     std::uint64_t plain_bytes_sent = 0, wire_bytes_sent = 0;
     std::uint64_t uncoded_bytes_received = 0;
@@ -58,41 +60,64 @@ class CodingChoice {
  private:
   enum class Stage : std::uint8_t { kRest, kSample, kTry, kUse };
 
+  // Two levels by turns: A B B A, so that a drift does not count for either.
+  struct Comparison {
+    static constexpr int kTurns = 4;
+    compression::Level level[2]{};  // what is in use, its rival
+    int turn = 0;
+    bool settled = false;  // what was sent before this turn has left
+    multipath::Duration in_turn{};
+    double plain_bytes[2]{};
+    multipath::Duration sending[2]{};
+
+    int side() const { return turn == 1 || turn == 2; }
+    double bytes_per_s(int side) const;
+  };
+
   void rest(const char* reason, multipath::Duration how_long, multipath::TimePoint now);
   void give_up(const char* reason, multipath::TimePoint now);
+  void note_link(const Window& window);
   bool may_pay() const;
   void begin_trials();
-  void decide(multipath::TimePoint now);
+  void end_trials(multipath::TimePoint now);
   bool is_possible(std::size_t level) const;
-  double processor_rate(std::size_t level) const;
-  void check_use(multipath::TimePoint now);
+  double processor_rate(std::size_t level, double headroom) const;
+  compression::LevelChoice model(std::size_t message_bytes, double headroom) const;
+  void check_use(const Window& window, multipath::TimePoint now);
+  void begin_comparison();
+  void compare(const Window& window, multipath::TimePoint now);
+  void end_comparison(multipath::TimePoint now);
 
   Stage stage_ = Stage::kRest;
   multipath::TimePoint rest_until_{};
   multipath::Duration next_rest_;
   const char* reason_ = "nothing was sent yet";
 
-  // The link, raw, and what the processor does for a byte of it on the wire, in seconds.
+  // The link, as it carries data of any kind, and what the processor does for a byte of it, in seconds.
   double link_bytes_per_s_ = 0;
   double moving_s_per_byte_ = 0;
   double received_share_ = 0;  // bytes received uncoded, for each byte sent
   double thread_load_ = 0;
-  double processor_load_ = 0;  // what this link's bytes would load a processor with, were they all there is
-  double delivered_bytes_per_s_ = 0;
+  double processor_load_ = 0;  // what this link's bytes load a processor with while they are sent
 
   compression::SampledRatios ratios_;
   compression::CodecRates rates_;  // measured; 0: unknown
   std::size_t trial_level_ = 0;
   int trials_left_ = 0;
   int vain_chunks_ = 0;
+  multipath::TimePoint trials_ended_{};
   compression::Level long_level_ = compression::Level::kRaw, short_level_ = compression::Level::kRaw;
   compression::LevelChoice last_choice_;
   bool has_chosen_ = false;
 
-  double raw_bytes_per_s_ = 0;      // delivered before anything was coded
-  std::uint64_t chunks_since_ = 0;  // since the last rest began, or the last use
-  bool in_use_ = false, has_proved_itself_ = false;
-  multipath::TimePoint use_began_{}, trials_ended_{};
+  std::uint64_t chunks_since_ = 0;  // since the last rest began
+  bool has_proved_itself_ = false;
+  std::optional<Comparison> comparison_;
+  Comparison last_comparison_;  // for people
+  multipath::TimePoint last_compared_{};
+  multipath::Duration between_comparisons_{};
+  bool looks_down_ = true;  // what the last comparison did
+  bool is_saturated_ = false;
 };
 
 }  // namespace weft::tcp

@@ -134,6 +134,11 @@ void PayloadCoder::note_moved(Duration took) {
 }
 
 void PayloadCoder::tick(const multipath::Endpoint& endpoint, TimePoint now) {
+  const bool is_sending = std::any_of(endpoint.paths().begin(), endpoint.paths().end(),
+                                      [](const multipath::Path& path) { return path.bytes_in_flight != 0; });
+  if (last_tick_ != TimePoint{}) window_.sending += (is_sending + was_sending_) * (now - last_tick_) / 2;
+  was_sending_ = is_sending;
+  last_tick_ = now;
   const Duration elapsed = now - window_began_;
   const bool enough = window_.chunks_sent >= kWindowChunks && elapsed >= kLeastWindow;
   if (!enough && elapsed < kWindowTime) return;
@@ -142,14 +147,6 @@ void PayloadCoder::tick(const multipath::Endpoint& endpoint, TimePoint now) {
         static_cast<double>(window_.wire_bytes_sent) / static_cast<double>(window_.plain_bytes_sent);
   }
   if (terms_.sends == CompressionChoice::kAuto) {
-    constexpr Duration kSecond = std::chrono::seconds(1);
-    double rate = 0;
-    for (std::size_t i = 0; i < endpoint.paths().size(); ++i) {
-      const multipath::Path& path = endpoint.paths()[i];
-      if (path.usable() && !endpoint.plane_of(path).standby)
-        rate += static_cast<double>(endpoint.bytes_drained_in(kSecond, static_cast<multipath::PathId>(i)));
-    }
-    window_.delivered_bytes_per_s = rate;
     if (window_thread_ == &work_of_this_thread && elapsed > Duration::zero()) {
       window_.thread_load = static_cast<double>((work_of_this_thread - thread_work_at_begin_).count()) /
                             static_cast<double>(elapsed.count());

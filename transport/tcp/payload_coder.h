@@ -60,7 +60,8 @@ class PayloadCoder {
   const CodingTerms terms_;
   CodingChoice choice_;
   CodingChoice::Window window_;
-  multipath::TimePoint window_began_{};
+  multipath::TimePoint window_began_{}, last_tick_{};
+  bool was_sending_ = false;  // at the last tick
   multipath::Duration thread_work_at_begin_{};
   const void* window_thread_ = nullptr;
   double wire_share_ = 1;
