@@ -12,7 +12,7 @@ from .case import Outcome
 from .yardsticks import Yardsticks
 
 _MESSAGE_BYTES = 16 * 2**20
-_LEAST_GAIN, _LEAST_LOOPBACK = 1.3, 0.98
+_LEAST_GAIN, _NOT_SLOWER = 1.3, 0.98
 _LEVELS = ("fast", "dense", "archive")
 
 
@@ -45,9 +45,15 @@ def four_planes(settings: CompressedSettings) -> Outcome:
 
 
 def loopback(settings: CompressedSettings) -> Outcome:
-    outcome = Outcome(target=f"within a host: auto at least {_LEAST_LOOPBACK} of off")
+    outcome = Outcome(target=f"within a host: auto at least {_NOT_SLOWER} of off")
     with Fabric(planes=1) as fabric:
-        return _compare(settings, fabric, outcome, 2e9, True, _LEAST_LOOPBACK)
+        return _compare(settings, fabric, outcome, 2e9, True, _NOT_SLOWER)
+
+
+def planes(settings: CompressedSettings, count: int, rate: str) -> Outcome:
+    outcome = Outcome(target=f"{count} planes of {rate}, both directions busy: auto at least {_NOT_SLOWER} of off")
+    with Fabric(planes=count, rate=rate) as fabric:
+        return _compare(settings, fabric, outcome, count * fabric.rate / 8, False, _NOT_SLOWER)
 
 
 def _compare(settings: CompressedSettings, fabric: Fabric, outcome: Outcome, bytes_per_s: float, on_loopback: bool,
