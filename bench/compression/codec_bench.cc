@@ -24,6 +24,7 @@
 #include "bench/compression/yardsticks.h"
 #include "compression/slot/codec.h"
 #include "compression/slot/level_choice.h"
+#include "compression/slot/threaded_codec.h"
 
 namespace {
 
@@ -36,7 +37,7 @@ using Bytes = std::vector<std::byte>;
 struct Options {
   std::vector<std::string> payloads;
   std::size_t mib = 128;
-  int repetitions = 9;
+  int repetitions = 9, threads = 1;
   bool cpu_time = false, all_instructions = false;
 };
 
@@ -150,6 +151,27 @@ bool bench_level(const Options& options, const Bytes& payload, ElementType type,
   return true;
 }
 
+// Where threads pay, if anywhere: the slowest level.
+bool bench_threads(const Options& options, const Bytes& payload, ElementType type) {
+  Bytes slot(max_slot_bytes(type, Level::kArchive, payload.size())), out(payload.size());
+  const auto memcpy_once = [&] { std::memcpy(out.data(), payload.data(), payload.size()); };
+  std::size_t used = 0;
+  const Rate packs = measure(options, payload.size(), memcpy_once, [&] {
+    used = *pack_on_threads(payload, type, Level::kArchive, slot, options.threads);
+  });
+  const Rate unpacks = measure(options, payload.size(), memcpy_once,
+                               [&] { (void)unpack_on_threads(slot, out, options.threads); });
+  std::fill(out.begin(), out.end(), std::byte{0});
+  if (!unpack(slot, out) || out != payload) {
+    std::fprintf(stderr, "codec_bench: what threads packed does not come back.\n");
+    return false;
+  }
+  print("archive, " + std::to_string(options.threads) + " threads",
+        static_cast<double>(payload.size()) / static_cast<double>(used), packs, unpacks);
+  std::puts("");
+  return true;
+}
+
 void bench_yardstick(const Options& options, const Bytes& payload, const Yardstick& yardstick) {
   Bytes coded(yardstick.max_bytes(payload.size())), out(payload.size());
   const auto memcpy_once = [&] { std::memcpy(out.data(), payload.data(), payload.size()); };
@@ -192,6 +214,7 @@ bool bench_payload(const Options& options, const std::string& argument) {
       if (!bench_level(options, payload, *type, level, *kernels)) return false;
     }
   }
+  if (options.threads > 1 && !bench_threads(options, payload, *type)) return false;
   std::vector<Yardstick> yardsticks{weft::bench::zstd_yardstick()};
   weft::bench::add_lz4(yardsticks);
   for (const Yardstick& yardstick : yardsticks) bench_yardstick(options, payload, yardstick);
@@ -207,10 +230,16 @@ int main(int argc, char** argv) {
   app.add_option("--mib", options.mib, "Payload in MiB; several times the last cache")
       ->check(CLI::Range(1, 1024));
   app.add_option("--repetitions", options.repetitions)->check(CLI::Range(1, 1000));
+  app.add_option("--threads", options.threads, "Measure level archive on this many threads too")
+      ->check(CLI::Range(1, 256));
   app.add_flag("--cpu-time", options.cpu_time, "Time of the thread instead of the wall clock");
   app.add_flag("--all-instructions", options.all_instructions,
                "Portable and AVX2 too, where there is better");
   CLI11_PARSE(app, argc, argv);
+  if (options.threads > 1 && options.cpu_time) {
+    std::fprintf(stderr, "codec_bench: --cpu-time is one thread's: leave it or --threads out.\n");
+    return 1;
+  }
   for (const std::string& payload : options.payloads)
     if (!bench_payload(options, payload)) return 1;
   return 0;

@@ -11,6 +11,8 @@
 namespace weft::compression {
 namespace {
 
+constexpr const char* kNoEnd = "it does not end within the slot";
+
 // A tile is read as several short streams, which processors do not foresee: told of the next one while this
 // one is decoded, they take half the time or less where the slot is not in a cache. A prefetch of any address
 // is harmless.
@@ -76,17 +78,33 @@ const char* SlotReader::decode(PieceEntry entry, std::uint8_t* piece, std::size_
   return "its kind is unknown";
 }
 
+PieceEntry SlotReader::next_entry() const {
+  return read_entry(slot_ + kSlotHeaderBytes + layout_.entry_bytes * pieces_done_, layout_.entry_bytes);
+}
+
+Status SlotReader::no_piece(const char* wrong) const {
+  return {StatusCode::kProtocolError,
+          "Piece " + std::to_string(pieces_done_) + " of " + std::to_string(layout_.pieces) +
+              " of a coded slot (" + std::string(to_string(header_.type)) + ", level " +
+              std::string(to_string(header_.level)) + ") cannot be decoded: " + wrong + "."};
+}
+
+Status SlotReader::skip(std::size_t pieces) {
+  for (; pieces != 0; --pieces) {
+    const PieceEntry entry = next_entry();
+    if (entry.coded_bytes > static_cast<std::size_t>(end_ - next_)) return no_piece(kNoEnd);
+    next_ += entry.coded_bytes;
+    ++pieces_done_;
+  }
+  return {};
+}
+
 Status SlotReader::read_piece(std::uint8_t* piece, std::size_t bytes) {
-  const PieceEntry entry =
-      read_entry(slot_ + kSlotHeaderBytes + layout_.entry_bytes * pieces_done_, layout_.entry_bytes);
-  const char* wrong = "it does not end within the slot";
+  const PieceEntry entry = next_entry();
+  const char* wrong = kNoEnd;
   if (layout_.piece_bytes <= kMaxTileBytes) prefetch(next_ + entry.coded_bytes, layout_.piece_bytes);
   if (entry.coded_bytes <= static_cast<std::size_t>(end_ - next_)) wrong = decode(entry, piece, bytes);
-  if (wrong != nullptr)
-    return {StatusCode::kProtocolError,
-            "Piece " + std::to_string(pieces_done_) + " of " + std::to_string(layout_.pieces) +
-                " of a coded slot (" + std::string(to_string(header_.type)) + ", level " +
-                std::string(to_string(header_.level)) + ") cannot be decoded: " + wrong + "."};
+  if (wrong != nullptr) return no_piece(wrong);
   next_ += entry.coded_bytes;
   ++pieces_done_;
   return {};

@@ -23,12 +23,16 @@ class SlotReader {
   std::size_t piece_bytes() const { return layout_.piece_bytes; }
   // The next `bytes` of the payload, which has at least that many left.
   Status read(std::uint8_t* payload, std::size_t bytes);
+  // Passes over pieces, of which at least that many are left, without a look at what they hold.
+  Status skip(std::size_t pieces);
   // After all of the payload was read: nothing may be left over.
   Status finish() const;
 
  private:
   SlotReader(const SlotHeader& header, const std::uint8_t* slot, const cpu::TileKernels& kernels);
   Status read_piece(std::uint8_t* piece, std::size_t bytes);
+  PieceEntry next_entry() const;
+  Status no_piece(const char* wrong) const;
   const char* decode(PieceEntry entry, std::uint8_t* piece, std::size_t bytes) const;
 
   SlotHeader header_;

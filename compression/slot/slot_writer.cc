@@ -22,12 +22,16 @@ ArchiveScratch& archive_scratch() {
 }
 
 SlotWriter::SlotWriter(ElementType type, Level level, std::size_t payload_bytes, std::byte* slot,
-                       const cpu::TileKernels& kernels)
+                       const cpu::TileKernels& kernels, std::size_t first_piece)
     : header_{level_for(type, level), type, payload_bytes, 0},
       layout_(slot_layout(header_)),
       slot_(reinterpret_cast<std::uint8_t*>(slot)),
-      next_(slot_ + layout_.pieces_offset),
+      // No piece takes more than a raw one.
+      first_(slot_ + layout_.pieces_offset + first_piece * layout_.piece_bytes),
+      next_(first_),
+      pieces_done_(first_piece),
       kernels_(kernels) {
+  if (first_piece != 0) return;
   const std::size_t table_end = kSlotHeaderBytes + layout_.entry_bytes * layout_.pieces;
   std::memset(slot_ + table_end, 0, layout_.pieces_offset - table_end);
 }
@@ -70,6 +74,13 @@ void SlotWriter::append_piece(const std::uint8_t* piece, std::size_t bytes) {
   std::memset(next_ + written, 0, entry.coded_bytes - written);
   next_ += entry.coded_bytes;
   write_entry(entry, layout_.entry_bytes, slot_ + kSlotHeaderBytes + layout_.entry_bytes * pieces_done_++);
+}
+
+void SlotWriter::take_up(const SlotWriter& following) {
+  const auto bytes = static_cast<std::size_t>(following.next_ - following.first_);
+  std::memmove(next_, following.first_, bytes);
+  next_ += bytes;
+  pieces_done_ = following.pieces_done_;
 }
 
 std::size_t SlotWriter::finish() {

@@ -15,14 +15,17 @@ namespace weft::compression {
 
 class SlotWriter {
  public:
-  // `slot` has room for max_slot_bytes() of these.
+  // `slot` has room for max_slot_bytes() of these. A writer with another `first_piece` than 0 writes a part
+  // of the slot, the pieces from there on, where they cannot meet those before them: see take_up().
   SlotWriter(ElementType type, Level level, std::size_t payload_bytes, std::byte* slot,
-             const cpu::TileKernels& kernels);
+             const cpu::TileKernels& kernels, std::size_t first_piece = 0);
 
   // 0: a raw slot takes bytes in any portions. Otherwise append() takes whole pieces; only the last may be
   // shorter.
   std::size_t piece_bytes() const { return layout_.piece_bytes; }
   void append(const std::uint8_t* payload, std::size_t bytes);
+  // Appends what the writer of the part that follows has written into the same slot.
+  void take_up(const SlotWriter& following);
   // After all of the payload was appended: writes the header and returns the slot's bytes.
   std::size_t finish();
 
@@ -33,8 +36,9 @@ class SlotWriter {
   SlotHeader header_;
   SlotLayout layout_;
   std::uint8_t* slot_;
+  std::uint8_t* first_;  // that this writer writes
   std::uint8_t* next_;
-  std::size_t pieces_done_ = 0;
+  std::size_t pieces_done_;
   const cpu::TileKernels& kernels_;
 };
 
