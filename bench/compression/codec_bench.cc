@@ -17,6 +17,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,18 @@ using namespace weft::compression;
 using weft::DataType;
 using weft::ReduceOp;
 using weft::bench::Yardstick;
-using Bytes = std::vector<std::byte>;
+
+// As buffers of collectives are: at the start of a page. Elsewhere every load and store of 64 bytes takes two
+// lines of a cache.
+template <typename T>
+struct PageAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kPage{4096};
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kPage)); }
+  void deallocate(T* at, std::size_t) { ::operator delete(at, kPage); }
+  friend bool operator==(PageAllocator, PageAllocator) { return true; }
+};
+using Bytes = std::vector<std::byte, PageAllocator<std::byte>>;
 
 struct Options {
   std::vector<std::string> payloads;
@@ -84,7 +96,9 @@ Rate measure(const Options& options, std::size_t bytes, const std::function<void
 // Empty, and a word on stderr, where it cannot be had.
 Bytes payload_of(const std::string& name, ElementType type, std::size_t bytes) {
   if (name == "normal") {
-    Bytes some = weft::bench::normal_numbers(type, std::min<std::size_t>(bytes, 16 << 20), 1);
+    const auto numbers = weft::bench::normal_numbers(type, std::min<std::size_t>(bytes, 16 << 20), 1);
+    Bytes some(numbers.begin(), numbers.end());
+    some.reserve(bytes + (8 << 20));
     while (some.size() < bytes) some.insert(some.end(), some.begin(), some.begin() + (8 << 20));
     some.resize(bytes);
     return some;
