@@ -94,6 +94,7 @@ def main():
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)  # not first after minutes of training
     text = np.frombuffer(b"".join(path.read_bytes() for path in options.text), np.uint8)
     random = np.random.default_rng(1)
 
