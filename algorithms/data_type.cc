@@ -22,16 +22,22 @@ constexpr std::array<TypeRow, kDataTypes> kTypeRows{{{"int8", 1},
                                                      {"half", 2},
                                                      {"float", 4},
                                                      {"double", 8},
-                                                     {"bfloat16", 2}}};
+                                                     {"bfloat16", 2},
+                                                     {"f8e4m3", 1},
+                                                     {"f8e5m2", 1}}};
 constexpr std::array<std::string_view, kReduceOps> kOpNames{"sum", "prod", "max", "min", "avg"};
 
-constexpr std::array<std::pair<std::string_view, DataType>, 6> kOtherTypeNames{
+constexpr std::array<std::pair<std::string_view, DataType>, 10> kOtherTypeNames{
     {{"float16", DataType::kFloat16},
      {"float32", DataType::kFloat32},
      {"float64", DataType::kFloat64},
      {"bf16", DataType::kBfloat16},
      {"char", DataType::kInt8},
-     {"int", DataType::kInt32}}};
+     {"int", DataType::kInt32},
+     {"e4m3", DataType::kFloat8E4M3},
+     {"e5m2", DataType::kFloat8E5M2},
+     {"float8_e4m3fn", DataType::kFloat8E4M3},
+     {"float8_e5m2", DataType::kFloat8E5M2}}};
 
 }  // namespace
 

@@ -2,21 +2,22 @@
 // codecs' fused primitives, on a GPU.
 //
 // Plain functions; any thread; no errors. Where both elements are NaN it is the compiler that chooses whose
-// payload stays.
+// payload stays; not for FP8, whose NaN results are all 0x7f (float8.h).
 #pragma once
 
 #include <type_traits>
 
+#include "compression/float8.h"
 #include "compression/half_floats.h"
 #include "compression/host_device.h"
 
 namespace weft::compression {
 
-// What a type is computed in: 16-bit floats in float32; integers as unsigned, so that overflow wraps; 8-bit
-// ones too, since promotion to int and back gives the same bits.
+// What a type is computed in: floats of 16 and 8 bits in float32; integers as unsigned, so that overflow
+// wraps; 8-bit ones too, since promotion to int and back gives the same bits.
 template <typename T>
 WEFT_HOST_DEVICE auto widen(T value) {
-  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, Bfloat16>) {
+  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, Bfloat16> || kIsFloat8<T>) {
     return to_float(value);
   } else {
     return value;
@@ -29,12 +30,15 @@ WEFT_HOST_DEVICE T narrow(Wide value) {
     return to_float16(value);
   } else if constexpr (std::is_same_v<T, Bfloat16>) {
     return to_bfloat16(value);
+  } else if constexpr (kIsFloat8<T>) {
+    return to_float8<T>(value);
   } else {
     return static_cast<T>(value);
   }
 }
 
 struct Sum {
+  static constexpr bool kComputes = true;  // the result is a new number, not one of the two
   template <typename T>
   WEFT_HOST_DEVICE static T apply(T a, T b) {
     if constexpr (std::is_integral_v<T>) {
@@ -46,6 +50,7 @@ struct Sum {
   }
 };
 struct Prod {
+  static constexpr bool kComputes = true;
   template <typename T>
   WEFT_HOST_DEVICE static T apply(T a, T b) {
     if constexpr (std::is_integral_v<T>) {
@@ -57,17 +62,29 @@ struct Prod {
   }
 };
 struct Max {
+  static constexpr bool kComputes = false;
   template <typename T>
   WEFT_HOST_DEVICE static T apply(T a, T b) {
     return a < b ? b : a;
   }
 };
 struct Min {
+  static constexpr bool kComputes = false;
   template <typename T>
   WEFT_HOST_DEVICE static T apply(T a, T b) {
     return b < a ? b : a;
   }
 };
+
+// FP8 keeps the bits of the element that is chosen: float32 and back would make infinity a number.
+template <typename Op, typename T>
+WEFT_HOST_DEVICE T reduced(T a, T b) {
+  if constexpr (kIsFloat8<T> && !Op::kComputes) {
+    return Op::apply(a, b);
+  } else {
+    return narrow<T>(Op::apply(widen(a), widen(b)));
+  }
+}
 
 template <typename T>
 WEFT_HOST_DEVICE T divided(T element, int divisor) {

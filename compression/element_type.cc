@@ -39,9 +39,31 @@ ElementType element_type_of(DataType type) {
       return ElementType::kFloat16;
     case DataType::kFloat32:
       return ElementType::kFloat32;
+    case DataType::kFloat8E4M3:
+      return ElementType::kFloat8E4M3;
+    case DataType::kFloat8E5M2:
+      return ElementType::kFloat8E5M2;
     default:
       return ElementType::kBytes;
   }
+}
+
+std::optional<DataType> data_type_of(ElementType type) {
+  switch (type) {
+    case ElementType::kBytes:
+      break;
+    case ElementType::kBfloat16:
+      return DataType::kBfloat16;
+    case ElementType::kFloat16:
+      return DataType::kFloat16;
+    case ElementType::kFloat32:
+      return DataType::kFloat32;
+    case ElementType::kFloat8E4M3:
+      return DataType::kFloat8E4M3;
+    case ElementType::kFloat8E5M2:
+      return DataType::kFloat8E5M2;
+  }
+  return std::nullopt;
 }
 
 }  // namespace weft::compression

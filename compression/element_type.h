@@ -33,5 +33,7 @@ std::optional<Level> level_from(std::string_view name);
 
 // How a collective's elements are coded: kBytes for all but the floats of up to 32 bits.
 ElementType element_type_of(DataType type);
+// The other way; std::nullopt for kBytes, which may be anything.
+std::optional<DataType> data_type_of(ElementType type);
 
 }  // namespace weft::compression

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "compression/float8.h"
 #include "compression/half_floats.h"
 #include "weft/data_type.h"
 
@@ -32,6 +33,10 @@ auto visit_type(DataType type, Visitor visitor) {
       return visitor(double{});
     case DataType::kBfloat16:
       return visitor(Bfloat16{});
+    case DataType::kFloat8E4M3:
+      return visitor(Float8E4M3{});
+    case DataType::kFloat8E5M2:
+      return visitor(Float8E5M2{});
   }
   return visitor(std::uint8_t{});
 }

@@ -4,14 +4,11 @@
 #include <cstring>
 #include <type_traits>
 
-#include "compression/half_floats.h"
+#include "compression/element_arithmetic.h"
 #include "compression/visit_type.h"
 
 namespace weft::bench {
 namespace {
-
-using compression::Bfloat16;
-using compression::Float16;
 
 // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
 std::uint64_t mix(std::uint64_t x) {
@@ -41,10 +38,8 @@ auto with_unsigned_of_size(std::size_t bytes, Visitor visitor) {
 
 template <typename T>
 T from_integer(std::int64_t value) {
-  if constexpr (std::is_same_v<T, Float16>) {
-    return compression::to_float16(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<T, Bfloat16>) {
-    return compression::to_bfloat16(static_cast<float>(value));
+  if constexpr (std::is_class_v<T>) {  // floats of 16 and 8 bits
+    return compression::narrow<T>(static_cast<float>(value));
   } else {
     return static_cast<T>(value);
   }
@@ -53,10 +48,8 @@ T from_integer(std::int64_t value) {
 // sum / ranks in T's own arithmetic.
 template <typename T>
 T average_of(std::int64_t sum, int ranks) {
-  if constexpr (std::is_same_v<T, Float16>) {
-    return compression::to_float16(static_cast<float>(sum) / static_cast<float>(ranks));
-  } else if constexpr (std::is_same_v<T, Bfloat16>) {
-    return compression::to_bfloat16(static_cast<float>(sum) / static_cast<float>(ranks));
+  if constexpr (std::is_class_v<T>) {
+    return compression::narrow<T>(static_cast<float>(sum) / static_cast<float>(ranks));
   } else if constexpr (std::is_floating_point_v<T>) {
     return static_cast<T>(sum) / static_cast<T>(ranks);
   } else if constexpr (std::is_signed_v<T>) {
@@ -74,6 +67,10 @@ std::int64_t exact_limit(DataType type) {
       return 256;
     case DataType::kFloat16:
       return 2048;
+    case DataType::kFloat8E4M3:
+      return 16;
+    case DataType::kFloat8E5M2:
+      return 8;
     default:
       return 1 << 20;
   }

@@ -159,9 +159,12 @@ struct Avx2Floats {
       first.lanes = _mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), halves));
       second.lanes = _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), halves));
     } else {
-      first.lanes = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
-      second.lanes = _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1));
+      from_halves(halves, first, second);
     }
+  }
+  static void from_halves(__m256i halves, Avx2Floats& first, Avx2Floats& second) {
+    first.lanes = _mm256_cvtph_ps(_mm256_castsi256_si128(halves));
+    second.lanes = _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1));
   }
   static __m256i rounded(__m256 value) {
     const __m256i bits = _mm256_castps_si256(value);
@@ -191,12 +194,87 @@ struct Avx2Floats {
   }
 };
 
+// FP8 through float16, as in avx512.cc.
+template <typename T>
+struct Avx2Float8 {
+  __m256i bits;
+
+  static Avx2Float8 load(const char* from) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))};
+  }
+  void store(char* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits); }
+  friend Avx2Float8 add(Avx2Float8 a, Avx2Float8 b) {
+    return computed(a, b, [](Avx2Floats x, Avx2Floats y) { return add(x, y); });
+  }
+  friend Avx2Float8 multiply(Avx2Float8 a, Avx2Float8 b) {
+    return computed(a, b, [](Avx2Floats x, Avx2Floats y) {
+      if constexpr (kScaled) x = multiply(x, {_mm256_set1_ps(256)});
+      return multiply(x, y);
+    });
+  }
+  friend Avx2Float8 smaller_or_left(Avx2Float8 a, Avx2Float8 b) {
+    return {_mm256_blendv_epi8(a.bits, b.bits, less(b, a))};
+  }
+  friend Avx2Float8 larger_or_left(Avx2Float8 a, Avx2Float8 b) {
+    return {_mm256_blendv_epi8(a.bits, b.bits, less(a, b))};
+  }
+
+ private:
+  static constexpr bool kScaled = !T::kHasInfinity;
+  static constexpr int kLost = 10 - T::kMantissa;  // bits of a float16's mantissa
+
+  __m256i magnitudes() const { return _mm256_and_si256(bits, _mm256_set1_epi8(0x7f)); }
+  __m256i nan() const { return _mm256_cmpgt_epi8(magnitudes(), _mm256_set1_epi8(T::kHighest)); }
+  static __m256i either_nan(Avx2Float8 a, Avx2Float8 b) { return _mm256_or_si256(a.nan(), b.nan()); }
+  __m256i places() const { return _mm256_sign_epi8(magnitudes(), bits); }
+  static __m256i less(Avx2Float8 a, Avx2Float8 b) {
+    return _mm256_andnot_si256(either_nan(a, b), _mm256_cmpgt_epi8(b.places(), a.places()));
+  }
+
+  // 16 elements in the upper bytes of float16s.
+  static void to_floats(__m256i halves, Avx2Floats& first, Avx2Floats& second) {
+    if constexpr (kScaled)
+      halves = _mm256_and_si256(_mm256_srai_epi16(halves, 1), _mm256_set1_epi16(static_cast<short>(0xbfff)));
+    Avx2Floats::from_halves(halves, first, second);
+  }
+  static __m256i from_floats(Avx2Floats first, Avx2Floats second) {
+    constexpr int kRounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    const __m256i halves =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm256_cvtps_ph(first.lanes, kRounding)),
+                                _mm256_cvtps_ph(second.lanes, kRounding), 1);
+    const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7fff));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(magnitude, kLost), _mm256_set1_epi16(1));
+    const __m256i nearest = _mm256_srli_epi16(
+        _mm256_add_epi16(_mm256_add_epi16(magnitude, odd), _mm256_set1_epi16((1 << (kLost - 1)) - 1)), kLost);
+    const __m256i finite = _mm256_min_epu16(nearest, _mm256_set1_epi16(T::kLargest));
+    const __m256i sign = _mm256_and_si256(_mm256_srli_epi16(halves, 8), _mm256_set1_epi16(0x80));
+    const __m256i number = _mm256_or_si256(finite, sign);
+    if constexpr (kScaled) return number;
+    const __m256i nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7c00));
+    return _mm256_blendv_epi8(number, _mm256_set1_epi16(T::kNan), nan);
+  }
+  template <typename Operation>
+  static Avx2Float8 computed(Avx2Float8 a, Avx2Float8 b, Operation operation) {
+    const __m256i zero = _mm256_setzero_si256();
+    Avx2Floats a_first, a_second, b_first, b_second;
+    to_floats(_mm256_unpacklo_epi8(zero, a.bits), a_first, a_second);
+    to_floats(_mm256_unpacklo_epi8(zero, b.bits), b_first, b_second);
+    const __m256i low = from_floats(operation(a_first, b_first), operation(a_second, b_second));
+    to_floats(_mm256_unpackhi_epi8(zero, a.bits), a_first, a_second);
+    to_floats(_mm256_unpackhi_epi8(zero, b.bits), b_first, b_second);
+    const __m256i high = from_floats(operation(a_first, b_first), operation(a_second, b_second));
+    const __m256i result = _mm256_packus_epi16(low, high);
+    if constexpr (!kScaled) return {result};
+    return {_mm256_blendv_epi8(result, _mm256_set1_epi8(T::kNan), either_nan(a, b))};
+  }
+};
+
 }  // namespace
 
 const TileKernels kAvx2Kernels{"AVX2",
                                TileLoops<Avx2Bytes>::encode_any,
                                TileLoops<Avx2Bytes>::decode_any,
-                               ReduceLoops<Avx2Floats>::of_floats,
+                               ReduceLoops<Avx2Floats, Avx2Float8>::of_floats,
                                {}};
 
 }  // namespace weft::compression::cpu

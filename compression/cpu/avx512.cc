@@ -159,9 +159,12 @@ struct Avx512Floats {
       first.lanes = _mm512_castsi512_ps(_mm512_unpacklo_epi16(_mm512_setzero_si512(), halves));
       second.lanes = _mm512_castsi512_ps(_mm512_unpackhi_epi16(_mm512_setzero_si512(), halves));
     } else {
-      first.lanes = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
-      second.lanes = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+      from_halves(halves, first, second);
     }
+  }
+  static void from_halves(__m512i halves, Avx512Floats& first, Avx512Floats& second) {
+    first.lanes = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
+    second.lanes = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
   }
   static __m512i rounded(__m512 value) {
     const __m512i bits = _mm512_castps_si512(value);
@@ -186,6 +189,85 @@ struct Avx512Floats {
       _mm512_storeu_si512(
           to, _mm512_inserti64x4(_mm512_castsi256_si512(halved(first.lanes)), halved(second.lanes), 1));
     }
+  }
+};
+
+// FP8 through float16, whose instructions convert: e5m2 is its upper half, e4m3 lies in it 2^8 too small,
+// denormals too. Sums and products that float16 rounds come out as if only rounded to FP8: reduction_test
+// tries all.
+template <typename T>
+struct Avx512Float8 {
+  __m512i bits;
+
+  static Avx512Float8 load(const char* from) { return {_mm512_loadu_si512(from)}; }
+  void store(char* to) const { _mm512_storeu_si512(to, bits); }
+  friend Avx512Float8 add(Avx512Float8 a, Avx512Float8 b) {
+    return computed(a, b, [](Avx512Floats x, Avx512Floats y) { return add(x, y); });
+  }
+  friend Avx512Float8 multiply(Avx512Float8 a, Avx512Float8 b) {
+    return computed(a, b, [](Avx512Floats x, Avx512Floats y) {
+      if constexpr (kScaled) x = multiply(x, {_mm512_set1_ps(256)});
+      return multiply(x, y);
+    });
+  }
+  friend Avx512Float8 smaller_or_left(Avx512Float8 a, Avx512Float8 b) {
+    return {_mm512_mask_mov_epi8(a.bits, less(b, a), b.bits)};
+  }
+  friend Avx512Float8 larger_or_left(Avx512Float8 a, Avx512Float8 b) {
+    return {_mm512_mask_mov_epi8(a.bits, less(a, b), b.bits)};
+  }
+
+ private:
+  static constexpr bool kScaled = !T::kHasInfinity;
+  static constexpr unsigned kLost = 10 - T::kMantissa;  // bits of a float16's mantissa
+
+  __m512i magnitudes() const { return _mm512_and_si512(bits, _mm512_set1_epi8(0x7f)); }
+  __mmask64 nan() const { return _mm512_cmpgt_epu8_mask(magnitudes(), _mm512_set1_epi8(T::kHighest)); }
+  static __mmask64 less(Avx512Float8 a, Avx512Float8 b) {
+    const __mmask64 places = _mm512_cmplt_epi8_mask(a.places(), b.places());
+    return _kandn_mask64(_kor_mask64(a.nan(), b.nan()), places);
+  }
+  __m512i places() const {
+    return _mm512_mask_sub_epi8(magnitudes(), _mm512_movepi8_mask(bits), _mm512_setzero_si512(),
+                                magnitudes());
+  }
+
+  // 32 elements in the upper bytes of float16s.
+  static void to_floats(__m512i halves, Avx512Floats& first, Avx512Floats& second) {
+    if constexpr (kScaled)
+      halves = _mm512_and_si512(_mm512_srai_epi16(halves, 1), _mm512_set1_epi16(static_cast<short>(0xbfff)));
+    Avx512Floats::from_halves(halves, first, second);
+  }
+  static __m512i from_floats(Avx512Floats first, Avx512Floats second) {
+    constexpr int kRounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    const __m512i halves = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtps_ph(first.lanes, kRounding)),
+                                              _mm512_cvtps_ph(second.lanes, kRounding), 1);
+    const __m512i magnitude = _mm512_and_si512(halves, _mm512_set1_epi16(0x7fff));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(magnitude, kLost), _mm512_set1_epi16(1));
+    const __m512i nearest = _mm512_srli_epi16(
+        _mm512_add_epi16(_mm512_add_epi16(magnitude, odd), _mm512_set1_epi16((1 << (kLost - 1)) - 1)), kLost);
+    const __m512i finite = _mm512_min_epu16(nearest, _mm512_set1_epi16(T::kLargest));
+    // finite | (halves >> 8 & 0x80)
+    const __m512i number =
+        _mm512_ternarylogic_epi32(finite, _mm512_srli_epi16(halves, 8), _mm512_set1_epi16(0x80), 0xf8);
+    if constexpr (kScaled) return number;
+    const __mmask32 nan = _mm512_cmpgt_epu16_mask(magnitude, _mm512_set1_epi16(0x7c00));
+    return _mm512_mask_mov_epi16(number, nan, _mm512_set1_epi16(T::kNan));
+  }
+  template <typename Operation>
+  static Avx512Float8 computed(Avx512Float8 a, Avx512Float8 b, Operation operation) {
+    const __m512i zero = _mm512_setzero_si512();
+    Avx512Floats a_first, a_second, b_first, b_second;
+    to_floats(_mm512_unpacklo_epi8(zero, a.bits), a_first, a_second);
+    to_floats(_mm512_unpacklo_epi8(zero, b.bits), b_first, b_second);
+    const __m512i low = from_floats(operation(a_first, b_first), operation(a_second, b_second));
+    to_floats(_mm512_unpackhi_epi8(zero, a.bits), a_first, a_second);
+    to_floats(_mm512_unpackhi_epi8(zero, b.bits), b_first, b_second);
+    const __m512i high = from_floats(operation(a_first, b_first), operation(a_second, b_second));
+    const __m512i result = _mm512_packus_epi16(low, high);
+    if constexpr (!kScaled) return {result};
+    // Without infinity there is no NaN but what came in; as a float16 it has been a number.
+    return {_mm512_mask_mov_epi8(result, _kor_mask64(a.nan(), b.nan()), _mm512_set1_epi8(T::kNan))};
   }
 };
 
@@ -266,7 +348,7 @@ std::uint16_t* encode_states(const std::uint32_t* symbol, std::uint32_t* states,
 const TileKernels kAvx512Kernels{"AVX-512",
                                  TileLoops<Avx512Bytes>::encode_any,
                                  TileLoops<Avx512Bytes>::decode_any,
-                                 ReduceLoops<Avx512Floats>::of_floats,
+                                 ReduceLoops<Avx512Floats, Avx512Float8>::of_floats,
                                  {decode_states, encode_states}};
 
 }  // namespace weft::compression::cpu

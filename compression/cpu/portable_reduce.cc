@@ -19,14 +19,13 @@ void reduce_elements(void* out, const void* a, const void* b, std::size_t count)
     if (count - done >= kPiece) {
       std::memcpy(left, static_cast<const char*>(a) + at, sizeof(left));
       std::memcpy(right, static_cast<const char*>(b) + at, sizeof(right));
-      for (std::size_t i = 0; i < kPiece; ++i)
-        left[i] = narrow<T>(Op::apply(widen(left[i]), widen(right[i])));
+      for (std::size_t i = 0; i < kPiece; ++i) left[i] = reduced<Op>(left[i], right[i]);
       std::memcpy(static_cast<char*>(out) + at, left, sizeof(left));
     } else {
       const std::size_t n = count - done;
       std::memcpy(left, static_cast<const char*>(a) + at, n * sizeof(T));
       std::memcpy(right, static_cast<const char*>(b) + at, n * sizeof(T));
-      for (std::size_t i = 0; i < n; ++i) left[i] = narrow<T>(Op::apply(widen(left[i]), widen(right[i])));
+      for (std::size_t i = 0; i < n; ++i) left[i] = reduced<Op>(left[i], right[i]);
       std::memcpy(static_cast<char*>(out) + at, left, n * sizeof(T));
     }
   }

@@ -2,7 +2,8 @@
 //
 // `Lanes` is a register of floats: load, store; load_pair and store_pair of twice as many 16-bit floats, in
 // whatever order suits the two; add, multiply, smaller_or_left and larger_or_left ("b < a ? b : a" and "a < b
-// ? b : a", which decides what NaN and -0 do).
+// ? b : a", which decides what NaN and -0 do). `Float8Lanes<T>` is a register of as many bytes with the same
+// names.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,15 @@
 #include <cstring>
 
 #include "compression/cpu/tile_kernels.h"
+#include "compression/float8.h"
 #include "compression/half_floats.h"
 
 namespace weft::compression::cpu {
 
-template <typename Lanes>
+template <typename Lanes, template <typename> typename Float8Lanes>
 struct ReduceLoops {
-  template <ReduceOp kOp>
-  static Lanes applied(Lanes a, Lanes b) {
+  template <ReduceOp kOp, typename AnyLanes>
+  static AnyLanes applied(AnyLanes a, AnyLanes b) {
     if constexpr (kOp == ReduceOp::kSum) return add(a, b);
     if constexpr (kOp == ReduceOp::kProd) return multiply(a, b);
     if constexpr (kOp == ReduceOp::kMax) return larger_or_left(a, b);
@@ -30,6 +32,8 @@ struct ReduceLoops {
   static void step(char* out, const char* a, const char* b) {
     if constexpr (sizeof(T) == 4) {
       applied<kOp>(Lanes::load(a), Lanes::load(b)).store(out);
+    } else if constexpr (sizeof(T) == 1) {
+      applied<kOp>(Float8Lanes<T>::load(a), Float8Lanes<T>::load(b)).store(out);
     } else {
       Lanes a_first, a_second, b_first, b_second;
       Lanes::template load_pair<T>(a, a_first, a_second);
@@ -83,6 +87,10 @@ struct ReduceLoops {
         return of<Float16>(op);
       case DataType::kFloat32:
         return of<float>(op);
+      case DataType::kFloat8E4M3:
+        return of<Float8E4M3>(op);
+      case DataType::kFloat8E5M2:
+        return of<Float8E5M2>(op);
       default:
         return nullptr;
     }

@@ -1,13 +1,14 @@
-// A reduction of the elements in a word: two of 16 bits, or one of 32.
+// A reduction of the elements in a word: four of 8 bits, two of 16, or one of 32.
 //
 // Bit for bit what element_arithmetic.h does on the CPU. Numbers, infinities and zeros take a GPU's shortest
 // way; NaN does not, as a GPU forgets its payload: reduced_exactly() has the rules of an x86-64 processor.
-// Values; any thread; no errors.
+// FP8 has one NaN for all results, and no other way (lane_float8.h). Values; any thread; no errors.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
+#include "compression/cuda/lane_float8.h"
 #include "compression/element_arithmetic.h"
 #include "compression/host_device.h"
 #include "weft/data_type.h"
@@ -41,37 +42,45 @@ WEFT_HOST_DEVICE std::uint32_t narrowed(float value) {
   }
 }
 
-// One element. Which NaN comes out: the left one, else the right one, else the processor's own (a sum of
-// opposite infinities); quiet.
+// One element. Which NaN of 16 or 32 bits comes out: the left one, else the right one, else the processor's
+// own (a sum of opposite infinities); quiet.
 template <typename T, ReduceOp kOp>
 WEFT_HOST_DEVICE std::uint32_t reduced_exactly(std::uint32_t left, std::uint32_t right, int divisor) {
-  constexpr std::uint32_t kQuiet = 0x00400000, kOwnNan = 0xffc00000;
-  const float a = widened<T>(left), b = widened<T>(right);
-  float value = OperationOf<kOp>::apply(a, b);
-  if constexpr (kOp != ReduceOp::kMax && kOp != ReduceOp::kMin) {
-    if (value != value) {
-      const std::uint32_t bits = a != a   ? __builtin_bit_cast(std::uint32_t, a) | kQuiet
-                                 : b != b ? __builtin_bit_cast(std::uint32_t, b) | kQuiet
-                                          : kOwnNan;
-      value = __builtin_bit_cast(float, bits);
+  if constexpr (kIsFloat8<T>) {
+    const T element = reduced<OperationOf<kOp>>(T{static_cast<std::uint8_t>(left & 0xffu)},
+                                                T{static_cast<std::uint8_t>(right & 0xffu)});
+    return divisor == 1 ? element.bits : divided(element, divisor).bits;
+  } else {
+    constexpr std::uint32_t kQuiet = 0x00400000, kOwnNan = 0xffc00000;
+    const float a = widened<T>(left), b = widened<T>(right);
+    float value = OperationOf<kOp>::apply(a, b);
+    if constexpr (kOp != ReduceOp::kMax && kOp != ReduceOp::kMin) {
+      if (value != value) {
+        const std::uint32_t bits = a != a   ? __builtin_bit_cast(std::uint32_t, a) | kQuiet
+                                   : b != b ? __builtin_bit_cast(std::uint32_t, b) | kQuiet
+                                            : kOwnNan;
+        value = __builtin_bit_cast(float, bits);
+      }
     }
+    std::uint32_t result = narrowed<T>(value);
+    if (divisor != 1) {
+      const float again = widened<T>(result);
+      const float quotient = again / static_cast<float>(divisor);
+      result = narrowed<T>(again != again
+                               ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, again) | kQuiet)
+                               : quotient);
+    }
+    return result;
   }
-  std::uint32_t result = narrowed<T>(value);
-  if (divisor != 1) {
-    const float again = widened<T>(result);
-    const float quotient = again / static_cast<float>(divisor);
-    result = narrowed<T>(again != again
-                             ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, again) | kQuiet)
-                             : quotient);
-  }
-  return result;
 }
 
-// All elements of a word, where none of the results is NaN.
+// All elements of a word, where none of the results is NaN; of FP8 all.
 template <typename T, ReduceOp kOp>
 WEFT_HOST_DEVICE std::uint32_t reduced_numbers(std::uint32_t left, std::uint32_t right) {
 #if defined(__CUDA_ARCH__)
-  if constexpr (std::is_same_v<T, Float16> && (kOp == ReduceOp::kSum || kOp == ReduceOp::kAvg)) {
+  if constexpr (kIsFloat8<T>) {
+    return reduced_float8<T, OperationOf<kOp>>(left, right);
+  } else if constexpr (std::is_same_v<T, Float16> && (kOp == ReduceOp::kSum || kOp == ReduceOp::kAvg)) {
     // One rounding instead of two, to float32 and then to 16 bits: the same, as float32 has more than twice
     // the bits of the mantissa and two more, and sums of denormals are exact.
     std::uint32_t sum;
@@ -113,6 +122,7 @@ WEFT_HOST_DEVICE std::uint32_t reduced_numbers(std::uint32_t left, std::uint32_t
     return (right & right_wins) | (left & ~right_wins);
   }
 #else
+  if constexpr (kIsFloat8<T>) return reduced_float8<T, OperationOf<kOp>>(left, right);
   if constexpr (sizeof(T) == 4) return reduced_exactly<T, kOp>(left, right, 1);
   return reduced_exactly<T, kOp>(left & 0xffffu, right & 0xffffu, 1) |
          reduced_exactly<T, kOp>(left >> 16, right >> 16, 1) << 16;

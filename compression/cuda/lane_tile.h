@@ -15,6 +15,7 @@
 #include "compression/bytes4.h"
 #include "compression/cuda/device_function.h"
 #include "compression/cuda/lane_words.h"
+#include "compression/float8.h"
 #include "compression/half_floats.h"
 #include "compression/tile_transform.h"
 
@@ -24,10 +25,9 @@ inline constexpr unsigned kLanes = 32;  // of a warp
 inline constexpr unsigned kRows = kTileRows;
 
 // A type at a level that warps code, fast or dense; archive blocks stay with the CPU. `Element` is what
-// element_arithmetic.h knows it as; FP8 has no arithmetic.
+// element_arithmetic.h knows it as.
 template <ElementType kElementType, Level kElementLevel>
 struct Coding;
-struct NoArithmetic {};
 template <ElementType kElementType, Level kElementLevel, TileShape kTileShape, typename ElementOf>
 struct CodingOf {
   static constexpr ElementType kType = kElementType;
@@ -56,16 +56,16 @@ struct Coding<ElementType::kFloat32, Level::kDense>
     : CodingOf<ElementType::kFloat32, Level::kDense, kShapeFloat32Dense, float> {};
 template <>
 struct Coding<ElementType::kFloat8E4M3, Level::kFast>
-    : CodingOf<ElementType::kFloat8E4M3, Level::kFast, kShapeE4M3Fast, NoArithmetic> {};
+    : CodingOf<ElementType::kFloat8E4M3, Level::kFast, kShapeE4M3Fast, Float8E4M3> {};
 template <>
 struct Coding<ElementType::kFloat8E4M3, Level::kDense>
-    : CodingOf<ElementType::kFloat8E4M3, Level::kDense, kShapeE4M3Dense, NoArithmetic> {};
+    : CodingOf<ElementType::kFloat8E4M3, Level::kDense, kShapeE4M3Dense, Float8E4M3> {};
 template <>
 struct Coding<ElementType::kFloat8E5M2, Level::kFast>
-    : CodingOf<ElementType::kFloat8E5M2, Level::kFast, kShapeE5M2Fast, NoArithmetic> {};
+    : CodingOf<ElementType::kFloat8E5M2, Level::kFast, kShapeE5M2Fast, Float8E5M2> {};
 template <>
 struct Coding<ElementType::kFloat8E5M2, Level::kDense>
-    : CodingOf<ElementType::kFloat8E5M2, Level::kDense, kShapeE5M2Dense, NoArithmetic> {};
+    : CodingOf<ElementType::kFloat8E5M2, Level::kDense, kShapeE5M2Dense, Float8E5M2> {};
 
 // std::integral_constant, for the GPU too.
 template <unsigned kValue>
@@ -225,11 +225,17 @@ WEFT_HOST_DEVICE constexpr unsigned largest_field(std::uint32_t most) {
   if constexpr (C::kRowWords < 4) most = most >> 16 > (most & 0xffffu) ? most >> 16 : most & 0xffffu;
   return most >> (kBits - C::kShape.field_bits);
 }
+// Whether a NaN is among them that needs the slow way: not of FP8, whose NaNs are all the same.
 template <typename C>
 WEFT_HOST_DEVICE constexpr bool has_nan(std::uint32_t most) {
-  if constexpr (C::kRowWords == 4) return most > 0x7f800000u;
-  constexpr std::uint32_t kInfinity = std::is_same_v<typename C::Element, Float16> ? 0x7c00u : 0x7f80u;
-  return most >> 16 > kInfinity || (most & 0xffffu) > kInfinity;
+  if constexpr (C::kRowWords == 1) {
+    return false;
+  } else if constexpr (C::kRowWords == 4) {
+    return most > 0x7f800000u;
+  } else {
+    constexpr std::uint32_t kInfinity = std::is_same_v<typename C::Element, Float16> ? 0x7c00u : 0x7f80u;
+    return most >> 16 > kInfinity || (most & 0xffffu) > kInfinity;
+  }
 }
 
 // How many of four fields equal `field`, which is in place in every byte, as bits of which one is set for

@@ -2,8 +2,6 @@
 
 #include <cuda_runtime.h>
 
-#include <type_traits>
-
 #include "compression/cuda/coding_choice.h"
 #include "compression/cuda/device_lanes.cuh"
 #include "compression/cuda/slot.h"
@@ -56,13 +54,11 @@ using Kernel = void (*)(SlotArray, SlotCall);
 // each kernel takes time to compile.
 template <typename C, SlotKernel kKernel>
 Kernel reducing(ReduceOp op) {
-  if constexpr (!std::is_same_v<typename C::Element, NoArithmetic>) {
-    if (op == ReduceOp::kSum || op == ReduceOp::kAvg) return slot_kernel<C, kKernel, ReduceOp::kSum>;
-    if constexpr (C::kLevel == Level::kFast && kKernel == SlotKernel::kUnpackReduce) {
-      if (op == ReduceOp::kProd) return slot_kernel<C, kKernel, ReduceOp::kProd>;
-      if (op == ReduceOp::kMax) return slot_kernel<C, kKernel, ReduceOp::kMax>;
-      if (op == ReduceOp::kMin) return slot_kernel<C, kKernel, ReduceOp::kMin>;
-    }
+  if (op == ReduceOp::kSum || op == ReduceOp::kAvg) return slot_kernel<C, kKernel, ReduceOp::kSum>;
+  if constexpr (C::kLevel == Level::kFast && kKernel == SlotKernel::kUnpackReduce) {
+    if (op == ReduceOp::kProd) return slot_kernel<C, kKernel, ReduceOp::kProd>;
+    if (op == ReduceOp::kMax) return slot_kernel<C, kKernel, ReduceOp::kMax>;
+    if (op == ReduceOp::kMin) return slot_kernel<C, kKernel, ReduceOp::kMin>;
   }
   return nullptr;
 }

@@ -43,8 +43,8 @@ struct SlotCall {
   std::uint8_t* slots = nullptr;           // slots that are written
   ArrayOutcome* outcomes = nullptr;        // one for each slot
 };
-// cudaErrorNotSupported where there is no such kernel: of FP8 no reductions, of other operations than sum and
-// average only kUnpackReduce at level fast; by warp only bfloat16 at level fast.
+// cudaErrorNotSupported where there is no such kernel: of other operations than sum and average only
+// kUnpackReduce at level fast; by warp only bfloat16 at level fast.
 int run_slot_kernel(const SlotArray& array, const SlotCall& call, unsigned blocks, CUstream_st* stream);
 
 // Blocks that one multiprocessor holds at the same time; 0 where that cannot be found out.

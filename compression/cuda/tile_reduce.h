@@ -46,6 +46,9 @@ WEFT_DEVICE void reduce_exactly(Warp& warp, TileElements<C, Warp>& local, TileEl
           elements[lane].word[0][0] = result;
           turn_words(local[lane].word[0]);
           turn_words(elements[lane].word[0]);
+        } else if constexpr (kBits == 8) {
+          local[lane].word[0][0] >>= 8;
+          elements[lane].word[0][0] = elements[lane].word[0][0] >> 8 | result << 24;
         } else {
           elements[lane].word[0][0] = (elements[lane].word[0][0] & 0xffff0000u) | result;
           turn_halves(local[lane].word[0]);

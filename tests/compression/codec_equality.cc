@@ -69,12 +69,11 @@ Bytes packed(const Round& round, Level level, const cpu::TileKernels& kernels) {
   return slot;
 }
 
-// Only numbers: of two NaNs it is the compiler that chooses which one a sum keeps (element_arithmetic.h).
+// Only numbers, and any FP8: of two NaNs of the others it is the compiler that chooses which one a sum keeps
+// (element_arithmetic.h).
 std::optional<weft::DataType> reducible(const Round& round) {
-  if (round.distribution != Distribution::kNormal) return std::nullopt;
-  for (const auto data : {weft::DataType::kBfloat16, weft::DataType::kFloat16, weft::DataType::kFloat32})
-    if (element_type_of(data) == round.type) return data;
-  return std::nullopt;
+  if (round.distribution != Distribution::kNormal && element_bytes(round.type) > 1) return std::nullopt;
+  return data_type_of(round.type);
 }
 
 bool all_agree(const Implementations& all, const Round& round, Level level, std::uint64_t& slot_bytes) {

@@ -108,7 +108,9 @@ struct ReduceCase {
 };
 constexpr ReduceCase kReduceCases[] = {{DataType::kBfloat16, 11 * 1024 + 77},
                                        {DataType::kFloat16, 9 * 1024 + 1},
-                                       {DataType::kFloat32, 5 * 1024}};
+                                       {DataType::kFloat32, 5 * 1024},
+                                       {DataType::kFloat8E4M3, 9 * 1024 + 78},
+                                       {DataType::kFloat8E5M2, 5 * 1024}};
 
 template <typename C, ReduceOp kOp>
 void expect_reduced(const Shape& shape, const Payload& slot, const Payload& local,
@@ -139,35 +141,14 @@ void expect_reduced(const Shape& shape, const Payload& slot, const Payload& loca
 
 template <typename C>
 void expect_reduced(const Payload& slot, const Payload& local) {
+  const DataType type = *data_type_of(C::kType);
   for (const Shape& shape : {Shape{1, false}, Shape{4, true}}) {
-    expect_reduced<C, ReduceOp::kSum>(shape, slot, local, {C::kReduced, ReduceOp::kSum, 1});
-    expect_reduced<C, ReduceOp::kProd>(shape, slot, local, {C::kReduced, ReduceOp::kProd, 1});
-    expect_reduced<C, ReduceOp::kMax>(shape, slot, local, {C::kReduced, ReduceOp::kMax, 1});
-    expect_reduced<C, ReduceOp::kMin>(shape, slot, local, {C::kReduced, ReduceOp::kMin, 1});
-    expect_reduced<C, ReduceOp::kAvg>(shape, slot, local, {C::kReduced, ReduceOp::kAvg, 3});
+    expect_reduced<C, ReduceOp::kSum>(shape, slot, local, {type, ReduceOp::kSum, 1});
+    expect_reduced<C, ReduceOp::kProd>(shape, slot, local, {type, ReduceOp::kProd, 1});
+    expect_reduced<C, ReduceOp::kMax>(shape, slot, local, {type, ReduceOp::kMax, 1});
+    expect_reduced<C, ReduceOp::kMin>(shape, slot, local, {type, ReduceOp::kMin, 1});
+    expect_reduced<C, ReduceOp::kAvg>(shape, slot, local, {type, ReduceOp::kAvg, 3});
   }
-}
-
-// A coding whose elements have arithmetic, with the collective's name for them.
-template <typename C, DataType kDataType>
-struct Reduced : C {
-  static constexpr DataType kReduced = kDataType;
-};
-template <typename Visitor>
-void visit_reduced(DataType type, Level level, const Visitor& visitor) {
-  const bool dense = level == Level::kDense;
-  if (type == DataType::kBfloat16 && dense)
-    visitor(Reduced<cuda::Coding<ElementType::kBfloat16, Level::kDense>, DataType::kBfloat16>{});
-  if (type == DataType::kBfloat16 && !dense)
-    visitor(Reduced<cuda::Coding<ElementType::kBfloat16, Level::kFast>, DataType::kBfloat16>{});
-  if (type == DataType::kFloat16 && dense)
-    visitor(Reduced<cuda::Coding<ElementType::kFloat16, Level::kDense>, DataType::kFloat16>{});
-  if (type == DataType::kFloat16 && !dense)
-    visitor(Reduced<cuda::Coding<ElementType::kFloat16, Level::kFast>, DataType::kFloat16>{});
-  if (type == DataType::kFloat32 && dense)
-    visitor(Reduced<cuda::Coding<ElementType::kFloat32, Level::kDense>, DataType::kFloat32>{});
-  if (type == DataType::kFloat32 && !dense)
-    visitor(Reduced<cuda::Coding<ElementType::kFloat32, Level::kFast>, DataType::kFloat32>{});
 }
 
 TEST(LaneSlots, AreReducedAsTheCpuDoes) {
@@ -176,7 +157,7 @@ TEST(LaneSlots, AreReducedAsTheCpuDoes) {
     const Payload local = gaussian(type, c.elements, 0.7f, 1), received = gaussian(type, c.elements, 0.6f, 2);
     for (const Level level : kTileLevels) {
       SCOPED_TRACE(std::string(to_string(type)) + " " + std::string(to_string(level)));
-      visit_reduced(c.data_type, level, [&](auto coding) {
+      cuda::visit_coding(type, level, [&](auto coding) {
         for (const Level from : {level, Level::kRaw})
           expect_reduced<decltype(coding)>(packed(received, type, from), local);
       });
@@ -208,7 +189,21 @@ TEST(LaneSlots, SpecialNumbersAreReducedAsTheCpuDoes) {
         received.push_back(static_cast<std::byte>(b << shift >> (8 * i) & 0xff));
       }
     }
-    visit_reduced(data_type, Level::kFast, [&](auto coding) {
+    cuda::visit_coding(type, Level::kFast, [&](auto coding) {
+      expect_reduced<decltype(coding)>(packed(received, type, Level::kFast), local);
+    });
+    if (HasFatalFailure()) return;
+  }
+}
+
+// FP8 of any bits: all NaNs are the same.
+TEST(LaneSlots, OfAnyFloat8AreReducedAsTheCpuDoes) {
+  for (const ElementType type : {ElementType::kFloat8E4M3, ElementType::kFloat8E5M2}) {
+    Payload local = random_bytes(6 * kTileElements, 8), received = random_bytes(6 * kTileElements, 9);
+    // Tiles of few exponents, which are coded, and with NaN and infinity.
+    for (std::size_t i = 2 * kTileElements; i < received.size(); ++i)
+      received[i] |= std::byte{static_cast<unsigned char>(i % 512 == 0 ? 0x7c : 0x60)};
+    cuda::visit_coding(type, Level::kFast, [&](auto coding) {
       expect_reduced<decltype(coding)>(packed(received, type, Level::kFast), local);
     });
     if (HasFatalFailure()) return;

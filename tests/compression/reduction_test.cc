@@ -21,6 +21,8 @@ struct ReductionCase {
 constexpr ReductionCase kReductionCases[] = {{DataType::kBfloat16, 3 * 1024 + 77},
                                              {DataType::kFloat16, 2 * 1024 + 1},
                                              {DataType::kFloat32, 2 * 1024},
+                                             {DataType::kFloat8E4M3, 3 * 1024 + 77},
+                                             {DataType::kFloat8E5M2, 2 * 1024 + 1},
                                              {DataType::kFloat64, 700},
                                              {DataType::kInt8, 5000},
                                              {DataType::kUint8, 5000},
