@@ -4,7 +4,8 @@
 //     normal:bf16
 //
 // A payload is a file of elements, repeated until --mib are full, or "normal" numbers of a type. Each
-// repetition runs memcpy next to what is measured; rates and ratios to memcpy are medians. --cpu-time counts
+// repetition runs memcpy next to what is measured; rates and ratios to memcpy are medians. Fused reductions
+// stand beside the plain loop, whose own rate is the last column. --cpu-time counts
 // the thread's own time, which other programs on the machine disturb less; results to be published are
 // wall-clock time on a quiet machine.
 #include <time.h>
@@ -17,6 +18,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -51,6 +53,7 @@ struct Options {
   std::size_t mib = 128;
   int repetitions = 9, threads = 1;
   bool cpu_time = false, all_instructions = false;
+  ReduceOp op = ReduceOp::kMax;
 };
 
 class Stopwatch {
@@ -144,22 +147,21 @@ bool bench_level(const Options& options, const Bytes& payload, ElementType type,
   }
   print(std::string(to_string(level)) + " " + std::string(kernels.name),
         static_cast<double>(bytes) / static_cast<double>(used), packs, unpacks);
-  const DataType data = type == ElementType::kFloat32   ? DataType::kFloat32
-                        : type == ElementType::kFloat16 ? DataType::kFloat16
-                                                        : DataType::kBfloat16;
-  if (element_type_of(data) == type) {
+  if (const auto data = data_type_of(type)) {
     Bytes received = payload;
+    const Reduction reduction{*data, options.op, 1};
     const auto plain = [&] {
-      cpu::reduce_loop(kernels, data, ReduceOp::kMax)(out.data(), payload.data(), received.data(),
-                                                      bytes / element_bytes(type));
+      cpu::reduce_loop(kernels, *data, options.op)(out.data(), payload.data(), received.data(),
+                                                   bytes / element_bytes(type));
     };
-    const Reduction most{data, ReduceOp::kMax, 1};
+    const Rate plainly = measure(options, bytes, memcpy_once, plain);
     const Rate reduces =
-        measure(options, bytes, plain, [&] { (void)unpack_reduce(slot, most, payload, out, kernels); });
-    const Rate packs_next = measure(
-        options, bytes, plain, [&] { (void)unpack_reduce_pack(slot, most, payload, level, next, kernels); });
-    std::printf("  %8.2f %6.2fx  %8.2f %6.2fx", reduces.gigabytes_per_s, reduces.beside_baseline,
-                packs_next.gigabytes_per_s, packs_next.beside_baseline);
+        measure(options, bytes, plain, [&] { (void)unpack_reduce(slot, reduction, payload, out, kernels); });
+    const Rate packs_next = measure(options, bytes, plain, [&] {
+      (void)unpack_reduce_pack(slot, reduction, payload, level, next, kernels);
+    });
+    std::printf("  %8.2f %6.2fx  %8.2f %6.2fx  %8.2f", reduces.gigabytes_per_s, reduces.beside_baseline,
+                packs_next.gigabytes_per_s, packs_next.beside_baseline, plainly.gigabytes_per_s);
   }
   std::puts("");
   return true;
@@ -216,8 +218,8 @@ bool bench_payload(const Options& options, const std::string& argument) {
   const Rate copy = measure(options, payload.size(), memcpy_once, memcpy_once);
   std::printf("\n%s, %zu MiB, memcpy %.2f GB/s", argument.c_str(), options.mib, copy.gigabytes_per_s);
   if (*type != ElementType::kBytes) std::printf(", order-0 bound %.4f", order_0_bound(*type, payload));
-  std::printf("\n  %-22s %7s  %16s  %16s  %16s  %16s\n", "", "ratio", "pack GB/s, memcpy", "unpack, memcpy",
-              "unpack_reduce,", "u_r_pack, reduce");
+  std::printf("\n  %-22s %7s  %16s  %16s  %16s  %16s  %8s\n", "", "ratio", "pack GB/s, memcpy",
+              "unpack, memcpy", "unpack_reduce,", "u_r_pack, reduce", "reduce");
   for (const Level level : {Level::kFast, Level::kDense, Level::kArchive}) {
     if (level_for(*type, level) != level) continue;
     for (const auto instructions :
@@ -249,6 +251,10 @@ int main(int argc, char** argv) {
   app.add_flag("--cpu-time", options.cpu_time, "Time of the thread instead of the wall clock");
   app.add_flag("--all-instructions", options.all_instructions,
                "Portable and AVX2 too, where there is better");
+  const std::map<std::string, ReduceOp> operations{
+      {"sum", ReduceOp::kSum}, {"prod", ReduceOp::kProd}, {"max", ReduceOp::kMax}, {"min", ReduceOp::kMin}};
+  app.add_option("--op", options.op, "The reduction; max without it")
+      ->transform(CLI::CheckedTransformer(operations));
   CLI11_PARSE(app, argc, argv);
   if (options.threads > 1 && options.cpu_time) {
     std::fprintf(stderr, "codec_bench: --cpu-time is one thread's: leave it or --threads out.\n");

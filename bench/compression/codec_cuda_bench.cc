@@ -68,13 +68,12 @@ class DeviceMemory {
 struct Types {
   ElementType element;
   DataType data;
-  bool reduces;
 };
-constexpr Types kTypes[] = {{ElementType::kBfloat16, DataType::kBfloat16, true},
-                            {ElementType::kFloat16, DataType::kFloat16, true},
-                            {ElementType::kFloat32, DataType::kFloat32, true},
-                            {ElementType::kFloat8E4M3, DataType::kUint8, false},
-                            {ElementType::kFloat8E5M2, DataType::kUint8, false}};
+constexpr Types kTypes[] = {{ElementType::kBfloat16, DataType::kBfloat16},
+                            {ElementType::kFloat16, DataType::kFloat16},
+                            {ElementType::kFloat32, DataType::kFloat32},
+                            {ElementType::kFloat8E4M3, DataType::kFloat8E4M3},
+                            {ElementType::kFloat8E5M2, DataType::kFloat8E5M2}};
 
 // Normal numbers, and among them tiles of anything, of one number, and of numbers among zeros.
 Bytes check_payload(ElementType type, std::size_t bytes, unsigned seed) {
@@ -230,7 +229,7 @@ bool check_bytes(const Types& types, Level level) {
       return false;
     }
   }
-  return !types.reduces || check_reductions(run, types, level, payload, wanted);
+  return check_reductions(run, types, level, payload, wanted);
 }
 
 class Timer {
@@ -294,7 +293,6 @@ void measure(const Types& types, Level level, std::size_t mib, int repetitions, 
       {SlotKernel::kUnpackReduce, "unpack_reduce"},
       {SlotKernel::kUnpackReducePack, "unpack_reduce_pack"}};
   for (const auto& [kernel, name] : kernels) {
-    if (kernel >= SlotKernel::kUnpackReduce && !types.reduces) continue;
     if (by_warp && kernel == SlotKernel::kUnpackReduce) continue;
     SlotCall call = run.call(kernel);
     call.by_warp = by_warp;

@@ -1,5 +1,5 @@
 // Every type and operation against arithmetic done another way, and the 16-bit floats against all their
-// values.
+// values. FP8 has tests/compression/float8_test.cc.
 #include "algorithms/host/reduce.h"
 
 #include <gtest/gtest.h>
@@ -226,6 +226,35 @@ TEST(HalfFloats, AreReducedInFloat32) {
   }
 }
 
+// Known results; float8_test has all pairs.
+TEST(Float8, SaturatesAndHasOneNan) {
+  struct Case {
+    DataType type;
+    ReduceOp op;
+    std::uint8_t a, b, result;
+  };
+  constexpr auto kE4M3 = DataType::kFloat8E4M3, kE5M2 = DataType::kFloat8E5M2;
+  for (const Case& c : {Case{kE4M3, ReduceOp::kSum, 0x38, 0x38, 0x40},     // 1 + 1
+                        Case{kE4M3, ReduceOp::kSum, 0x58, 0x38, 0x58},     // 16 + 1: to even
+                        Case{kE4M3, ReduceOp::kSum, 0x59, 0x38, 0x5a},     // 18 + 1: to even
+                        Case{kE4M3, ReduceOp::kSum, 0x7e, 0x7e, 0x7e},     // 448 + 448
+                        Case{kE4M3, ReduceOp::kProd, 0xfe, 0x40, 0xfe},    // -448 * 2
+                        Case{kE4M3, ReduceOp::kProd, 0x01, 0x30, 0x00},    // 2^-9 * 0.5: to even
+                        Case{kE4M3, ReduceOp::kSum, 0xff, 0x38, 0x7f},     // NaN + 1
+                        Case{kE4M3, ReduceOp::kMax, 0xff, 0x38, 0xff},     // NaN is not less than 1
+                        Case{kE5M2, ReduceOp::kSum, 0x3c, 0x3c, 0x40},     // 1 + 1
+                        Case{kE5M2, ReduceOp::kSum, 0x7b, 0x70, 0x7b},     // 57344 + 8192
+                        Case{kE5M2, ReduceOp::kSum, 0x7c, 0x3c, 0x7b},     // infinity + 1
+                        Case{kE5M2, ReduceOp::kSum, 0x7c, 0xfc, 0x7f},     // infinity - infinity
+                        Case{kE5M2, ReduceOp::kMax, 0x3c, 0x7c, 0x7c},     // infinity as it is
+                        Case{kE5M2, ReduceOp::kMin, 0x00, 0x80, 0x00}}) {  // zeros are equal
+    std::uint8_t result = 0;
+    reduce_function(c.type, c.op)(&result, &c.a, &c.b, 1);
+    EXPECT_EQ(result, c.result) << to_string(c.type) << " " << to_string(c.op) << " " << unsigned{c.a} << " "
+                                << unsigned{c.b};
+  }
+}
+
 TEST(Names, AreReadBackAndUnknownOnesRefused) {
   for (int i = 0; i < kDataTypes; ++i) {
     const auto type = static_cast<DataType>(i);
@@ -236,6 +265,9 @@ TEST(Names, AreReadBackAndUnknownOnesRefused) {
     EXPECT_EQ(reduce_op_from(to_string(op)), op);
   }
   EXPECT_EQ(data_type_from("float32"), DataType::kFloat32);
+  EXPECT_EQ(data_type_from("float8_e4m3fn"), DataType::kFloat8E4M3);
+  EXPECT_EQ(data_type_from("e5m2"), DataType::kFloat8E5M2);
+  EXPECT_EQ(size_of(DataType::kFloat8E5M2), 1u);
   EXPECT_EQ(data_type_from("flaot"), std::nullopt);
   EXPECT_EQ(reduce_op_from("mulsum"), std::nullopt);
 }

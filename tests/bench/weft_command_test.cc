@@ -120,7 +120,7 @@ TEST(WeftPerf, AllReduceInEveryTypeAndOperation) {
   const auto result = run_program({"perf", "all_reduce", "--ranks", "3", "-b", "1000", "-e", "1000", "-d",
                                    "all", "-o", "all", "-n", "1"});
   EXPECT_EQ(result.exit_status, 0) << result.output << result.errors;
-  EXPECT_EQ(rows_of(result.output).size(), 50u);
+  EXPECT_EQ(rows_of(result.output).size(), 60u);
 }
 
 TEST(WeftPerf, AllToAllAndSendrecvShowNotAvailableInPlace) {

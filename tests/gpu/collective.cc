@@ -14,11 +14,18 @@ constexpr std::pair<std::string_view, Operation> kOperations[] = {
 };
 
 constexpr std::pair<std::string_view, ElementType> kTypes[] = {
-    {"int8", ElementType::kInt8},       {"uint8", ElementType::kUint8},
-    {"int32", ElementType::kInt32},     {"uint32", ElementType::kUint32},
-    {"int64", ElementType::kInt64},     {"uint64", ElementType::kUint64},
-    {"float16", ElementType::kFloat16}, {"float32", ElementType::kFloat32},
-    {"float64", ElementType::kFloat64}, {"bfloat16", ElementType::kBfloat16},
+    {"int8", ElementType::kInt8},
+    {"uint8", ElementType::kUint8},
+    {"int32", ElementType::kInt32},
+    {"uint32", ElementType::kUint32},
+    {"int64", ElementType::kInt64},
+    {"uint64", ElementType::kUint64},
+    {"float16", ElementType::kFloat16},
+    {"float32", ElementType::kFloat32},
+    {"float64", ElementType::kFloat64},
+    {"bfloat16", ElementType::kBfloat16},
+    {"float8e4m3", ElementType::kFloat8E4M3},
+    {"float8e5m2", ElementType::kFloat8E5M2},
 };
 
 template <typename Table, typename Value>

@@ -11,13 +11,13 @@ namespace weft::gputest {
 namespace {
 
 const std::vector<ElementType> kAllTypes = {
-    ElementType::kInt8,    ElementType::kUint8,   ElementType::kInt32,   ElementType::kUint32,
-    ElementType::kInt64,   ElementType::kUint64,  ElementType::kFloat16, ElementType::kFloat32,
-    ElementType::kFloat64, ElementType::kBfloat16};
+    ElementType::kInt8,    ElementType::kUint8,    ElementType::kInt32,      ElementType::kUint32,
+    ElementType::kInt64,   ElementType::kUint64,   ElementType::kFloat16,    ElementType::kFloat32,
+    ElementType::kFloat64, ElementType::kBfloat16, ElementType::kFloat8E4M3, ElementType::kFloat8E5M2};
 const std::vector<Operation> kAllOperations = {Operation::kAllReduce, Operation::kAllGather,
                                                Operation::kAllToAll, Operation::kAllToAllV};
 
-// An independent decoder: the value of binary16 and bfloat16 by the formula of the formats.
+// An independent decoder: the value of binary16, bfloat16 and FP8 by the formula of the formats.
 double decode(ElementType type, std::uint64_t bits) {
   if (type == ElementType::kFloat32) {
     float value = 0;
@@ -29,18 +29,20 @@ double decode(ElementType type, std::uint64_t bits) {
     std::memcpy(&value, &bits, sizeof value);
     return value;
   }
-  const int fraction_bits = type == ElementType::kFloat16 ? 10 : 7;
-  const int bias = type == ElementType::kFloat16 ? 15 : 127;
+  const bool e4m3 = type == ElementType::kFloat8E4M3, e5m2 = type == ElementType::kFloat8E5M2;
+  const int fraction_bits = e4m3 ? 3 : e5m2 ? 2 : type == ElementType::kFloat16 ? 10 : 7;
+  const int bias = e4m3 ? 7 : type == ElementType::kBfloat16 ? 127 : 15;
+  const std::uint64_t sign_bit = e4m3 || e5m2 ? 0x80 : 0x8000;
   const auto fraction = static_cast<double>(bits & ((1u << fraction_bits) - 1));
-  const int exponent = static_cast<int>((bits & 0x7FFF) >> fraction_bits);
-  const double sign = (bits & 0x8000) ? -1 : 1;
+  const int exponent = static_cast<int>((bits & (sign_bit - 1)) >> fraction_bits);
+  const double sign = (bits & sign_bit) ? -1 : 1;
   if (exponent == 0) return sign * std::ldexp(fraction, 1 - bias - fraction_bits);
   return sign * std::ldexp(1 + fraction / (1 << fraction_bits), exponent - bias);
 }
 
 TEST(Element, FloatingTypesHoldEveryExactSum) {
-  for (const ElementType type :
-       {ElementType::kFloat16, ElementType::kBfloat16, ElementType::kFloat32, ElementType::kFloat64}) {
+  for (const ElementType type : {ElementType::kFloat16, ElementType::kBfloat16, ElementType::kFloat32,
+                                 ElementType::kFloat64, ElementType::kFloat8E4M3, ElementType::kFloat8E5M2}) {
     const std::int64_t largest = kMaxRanks * (exact_limit(type) - 1);
     const std::int64_t step = std::max<std::int64_t>(1, largest / 3001);
     for (std::int64_t number = -largest; number <= largest; number += step) {
@@ -56,6 +58,10 @@ TEST(Element, KnownBits) {
   EXPECT_EQ(element_bits(ElementType::kFloat16, 2047), 0x67FFu);
   EXPECT_EQ(element_bits(ElementType::kBfloat16, 1), 0x3F80u);
   EXPECT_EQ(element_bits(ElementType::kBfloat16, -255), 0xC37Fu);
+  EXPECT_EQ(element_bits(ElementType::kFloat8E4M3, 1), 0x38u);
+  EXPECT_EQ(element_bits(ElementType::kFloat8E4M3, -7), 0xCEu);
+  EXPECT_EQ(element_bits(ElementType::kFloat8E5M2, 1), 0x3Cu);
+  EXPECT_EQ(element_bits(ElementType::kFloat8E5M2, -8), 0xC8u);
   EXPECT_EQ(element_bits(ElementType::kInt8, -1), 0xFFu);
   EXPECT_EQ(element_bits(ElementType::kInt64, -1), ~std::uint64_t{0});
 }
@@ -70,7 +76,8 @@ TEST(Element, NumbersStayWithinTheLimitAndDiffer) {
       }
       seen.insert(number);
     }
-    EXPECT_GT(seen.size(), 50u) << name_of(type);
+    const bool few = exact_limit(type) == 2;  // -1, 0 and 1
+    EXPECT_GT(seen.size(), few ? 2u : 50u) << name_of(type);
   }
   EXPECT_NE(element_number(ElementType::kInt64, 1, 0, 5), element_number(ElementType::kInt64, 1, 1, 5));
   EXPECT_NE(element_number(ElementType::kInt64, 1, 0, 5), element_number(ElementType::kInt64, 2, 0, 5));

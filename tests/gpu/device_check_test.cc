@@ -46,7 +46,7 @@ class Device : public testing::Test {
 };
 
 TEST_F(Device, FillsAsTheHostDoes) {
-  for (int type = 0; type <= static_cast<int>(ElementType::kBfloat16); ++type) {
+  for (int type = 0; type < kElementTypes; ++type) {
     const Collective c{Operation::kAllToAllV, static_cast<ElementType>(type), 4, 2001};
     std::vector<unsigned char> host(input_count(c, 2) * size_of(c.type)), device(host.size());
     fill_input(c, 11, 2, host.data());
@@ -59,7 +59,7 @@ TEST_F(Device, FillsAsTheHostDoes) {
 TEST_F(Device, ChecksAsTheHostDoes) {
   for (const Operation operation :
        {Operation::kAllReduce, Operation::kAllGather, Operation::kAllToAll, Operation::kAllToAllV}) {
-    for (int type = 0; type <= static_cast<int>(ElementType::kBfloat16); ++type) {
+    for (int type = 0; type < kElementTypes; ++type) {
       const Collective c{operation, static_cast<ElementType>(type), 3, 1009};
       std::vector<unsigned char> output(output_count(c, 1) * size_of(c.type));
       for (std::size_t i = 0; i < output_count(c, 1); ++i)

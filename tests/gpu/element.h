@@ -30,12 +30,17 @@ enum class ElementType : int {
   kFloat32 = 7,
   kFloat64 = 8,
   kBfloat16 = 9,
+  kFloat8E4M3 = 10,  // this and the next from NCCL 2.24 on, on GPUs from sm_90 on
+  kFloat8E5M2 = 11,
 };
+inline constexpr int kElementTypes = 12;
 
 WEFT_HOST_DEVICE constexpr std::size_t size_of(ElementType type) {
   switch (type) {
     case ElementType::kInt8:
     case ElementType::kUint8:
+    case ElementType::kFloat8E4M3:
+    case ElementType::kFloat8E5M2:
       return 1;
     case ElementType::kFloat16:
     case ElementType::kBfloat16:
@@ -53,7 +58,8 @@ WEFT_HOST_DEVICE constexpr std::size_t size_of(ElementType type) {
 }
 
 // Elements of a floating type are integers below this in absolute value: kMaxRanks of them stay within the
-// significand (11, 8, 24 and 53 bits). 0: an integer type, whose sums wrap and need no limit.
+// significand (11, 8, 24 and 53 bits; of e5m2's 3 bits 8 is the first power of two behind them). 0: an
+// integer type, whose sums wrap and need no limit.
 WEFT_HOST_DEVICE constexpr std::int64_t exact_limit(ElementType type) {
   switch (type) {
     case ElementType::kFloat16:
@@ -64,6 +70,9 @@ WEFT_HOST_DEVICE constexpr std::int64_t exact_limit(ElementType type) {
       return (std::int64_t{1} << 24) / kMaxRanks;
     case ElementType::kFloat64:
       return (std::int64_t{1} << 53) / kMaxRanks;
+    case ElementType::kFloat8E4M3:
+    case ElementType::kFloat8E5M2:
+      return 2;
     default:
       return 0;
   }
@@ -106,12 +115,16 @@ WEFT_HOST_DEVICE inline std::uint64_t element_bits(ElementType type, std::int64_
   memcpy(&bits, &value, sizeof bits);
   if (type == ElementType::kFloat32) return bits;
   if (type == ElementType::kBfloat16) return bits >> 16;
-  // binary16: rebias the exponent (127 to 15), keep the ten upper bits of the fraction; the rest are zero
+  // binary16 and FP8: rebias the exponent (from 127), keep the upper bits of the fraction; the rest are zero
   // here.
   if (number == 0) return 0;
-  const std::uint32_t sign = (bits >> 16) & 0x8000u;
-  const std::uint32_t exponent = ((bits >> 23) & 0xFFu) - 127 + 15;
-  return sign | (exponent << 10) | ((bits >> 13) & 0x3FFu);
+  const std::uint32_t bias = type == ElementType::kFloat8E4M3 ? 7 : 15;
+  const unsigned fraction_bits = type == ElementType::kFloat16      ? 10
+                                 : type == ElementType::kFloat8E4M3 ? 3
+                                                                    : 2;
+  const std::uint32_t sign = bits >> 31 << (8 * size_of(type) - 1);
+  const std::uint32_t exponent = ((bits >> 23) & 0xFFu) - 127 + bias;
+  return sign | (exponent << fraction_bits) | ((bits & 0x7FFFFFu) >> (23 - fraction_bits));
 }
 
 WEFT_HOST_DEVICE inline void store_element(ElementType type, void* array, std::size_t index,

@@ -79,7 +79,7 @@ Result<NcclApi> NcclApi::open(const std::string& path) {
     return Status(StatusCode::kInvalidArgument,
                   api.path + " is not an NCCL of 2.18 or later: it lacks " + missing + ".");
   }
-  int version = 0;
+  int& version = api.version_code;
   if (api.get_version(&version) != kNcclSuccess) {
     return Status(StatusCode::kInternal, api.path + ": ncclGetVersion failed.");
   }

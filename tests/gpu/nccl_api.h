@@ -41,8 +41,9 @@ struct NcclApi {
   int (*group_start)();
   int (*group_end)();
 
-  std::string path;     // the file that was loaded
-  std::string version;  // "2.28.9"
+  std::string path;      // the file that was loaded
+  std::string version;   // "2.28.9"
+  int version_code = 0;  // 22809
 
   // Opens `path`, or, if it is empty, the first of: libnccl.so.2 as the loader finds it, the one in python3's
   // package nvidia.nccl. Never closed: NCCL keeps threads. The error says where it looked.

@@ -3,11 +3,13 @@
 #include <cuda_runtime_api.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "tests/gpu/nccl_api.h"
 #include "tests/gpu/options.h"
@@ -49,6 +51,7 @@ struct Machine {
   std::string device, driver;
   std::string why_not;  // empty: the test can run here
   bool bad_arguments = false;
+  bool has_float8 = false;
 };
 
 Machine look_at_machine(const Options& options) {
@@ -88,6 +91,7 @@ Machine look_at_machine(const Options& options) {
   }
   std::printf("# device %d: %s; driver %s; NCCL %s (%s)\n", options.device, machine.device.c_str(),
               machine.driver.c_str(), nccl->version.c_str(), nccl->path.c_str());
+  machine.has_float8 = nccl->version_code >= 22400 && properties.major >= 9;
   return machine;
 }
 
@@ -189,6 +193,17 @@ int list_cases(const Options& options) {
   return kPass;
 }
 
+// NCCL moves and reduces FP8 from 2.24 on, and on GPUs of compute capability 9.0 or later.
+void leave_float8_out(Options& options) {
+  std::vector<ElementType>& types = options.plan.types;
+  const auto last = std::remove_if(types.begin(), types.end(), [](ElementType type) {
+    return type == ElementType::kFloat8E4M3 || type == ElementType::kFloat8E5M2;
+  });
+  if (last != types.end())
+    std::printf("# without float8: that takes NCCL 2.24 and a GPU of compute capability 9.0\n");
+  types.erase(last, types.end());
+}
+
 int run_session(const Options& options, const Machine& machine) {
   OutputDirectory directory(options.output_directory);
   if (directory.path().empty()) {
@@ -221,9 +236,9 @@ int run_session(const Options& options, const Machine& machine) {
 
 int main(int argc, char** argv) {
   using namespace weft::gputest;
-  const ParsedOptions parsed = parse_options(argc, argv);
+  ParsedOptions parsed = parse_options(argc, argv);
   if (parsed.exit_status >= 0) return parsed.exit_status;
-  const Options& options = parsed.options;
+  Options& options = parsed.options;
   if (options.rank >= 0) return be_rank(options);
   if (options.list) return list_cases(options);
   const Machine machine = look_at_machine(options);
@@ -233,6 +248,11 @@ int main(int argc, char** argv) {
   }
   if (!machine.why_not.empty()) {
     std::printf("SKIPPED: %s\n", machine.why_not.c_str());
+    return kSkipped;
+  }
+  if (!machine.has_float8) leave_float8_out(options);
+  if (options.plan.types.empty()) {
+    std::printf("SKIPPED: no other type was asked for\n");
     return kSkipped;
   }
   return run_session(options, machine);

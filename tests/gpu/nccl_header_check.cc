@@ -59,6 +59,10 @@ static_assert(static_cast<int>(ElementType::kFloat16) == ncclFloat16);
 static_assert(static_cast<int>(ElementType::kFloat32) == ncclFloat32);
 static_assert(static_cast<int>(ElementType::kFloat64) == ncclFloat64);
 static_assert(static_cast<int>(ElementType::kBfloat16) == ncclBfloat16);
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 24, 0)
+static_assert(static_cast<int>(ElementType::kFloat8E4M3) == ncclFloat8e4m3 &&
+              static_cast<int>(ElementType::kFloat8E5M2) == ncclFloat8e5m2);
+#endif
 
 }  // namespace
 }  // namespace weft::gputest

@@ -107,14 +107,16 @@ ParsedOptions parse_options(int argc, char** argv) {
       "hang, failure or traffic that took another way, 2 bad arguments, 77 skipped (no GPU or no NCCL).");
   std::string ranks = "2,4", transports = "weft,socket",
               operations = "all_reduce,all_gather,all_to_all,all_to_allv";
-  std::string types = "int8,uint8,int32,uint32,int64,uint64,float16,float32,float64,bfloat16";
+  std::string types =
+      "int8,uint8,int32,uint32,int64,uint64,float16,float32,float64,bfloat16,float8e4m3,float8e5m2";
   bool no_kill = false;
   app.add_option("--plugin", o.plugin, "libnccl-net-weft.so; default: beside this program, or the build's");
   app.add_option("--nccl", o.nccl, "libnccl.so.2; default: the loader's, or python3's nvidia.nccl");
   app.add_option("--ranks", ranks, "numbers of ranks, one run each")->capture_default_str();
   app.add_option("--transports", transports, "weft, socket")->capture_default_str();
   app.add_option("--operations", operations)->capture_default_str();
-  app.add_option("--types", types)->capture_default_str();
+  app.add_option("--types", types, "float8 is left out where NCCL or the GPU lacks it")
+      ->capture_default_str();
   app.add_option("--min-bytes", o.plan.min_bytes)->transform(CLI::AsSizeValue(false))->default_str("8");
   app.add_option("--max-bytes", o.plan.max_bytes)->transform(CLI::AsSizeValue(false))->default_str("64M");
   app.add_option("--factor", o.plan.factor, "between sizes")->capture_default_str();
