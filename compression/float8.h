@@ -5,7 +5,7 @@
 // To a float: exact. From a float: rounded to nearest even; what is too large, infinity as well, becomes the
 // largest number, and NaN becomes 0x7f. That is what NVIDIA's conversions do with __NV_SATFINITE (PTX:
 // cvt.rn.satfinite), which NCCL adds and multiplies with. NCCL computes in float16 between (its
-// reduce_kernel.h), we in float32: every sum and every product has the same bits, as reduction_test shows for
+// reduce_kernel.h), we in float32: every sum and every product has the same bits, as float8_test shows for
 // all pairs.
 //
 // Values; any thread; no errors. Written without branches, as half_floats.h is; there are no denormals of
@@ -33,7 +33,7 @@ struct Float8 {
   WEFT_HOST_DEVICE constexpr bool is_nan() const { return magnitude() > kHighest; }
   // As numbers: -0 equals 0, NaN is less than nothing and nothing less than it.
   WEFT_HOST_DEVICE friend constexpr bool operator<(Float8 a, Float8 b) {
-    return !a.is_nan() & !b.is_nan() & (a.place() < b.place());
+    return !a.is_nan() && !b.is_nan() && a.place() < b.place();
   }
 
  private:

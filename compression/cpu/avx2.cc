@@ -222,50 +222,60 @@ struct Avx2Float8 {
  private:
   static constexpr bool kScaled = !T::kHasInfinity;
   static constexpr int kLost = 10 - T::kMantissa;  // bits of a float16's mantissa
+  static constexpr short kUpper = static_cast<short>(0xff00);
 
   __m256i magnitudes() const { return _mm256_and_si256(bits, _mm256_set1_epi8(0x7f)); }
   __m256i nan() const { return _mm256_cmpgt_epi8(magnitudes(), _mm256_set1_epi8(T::kHighest)); }
-  static __m256i either_nan(Avx2Float8 a, Avx2Float8 b) { return _mm256_or_si256(a.nan(), b.nan()); }
   __m256i places() const { return _mm256_sign_epi8(magnitudes(), bits); }
   static __m256i less(Avx2Float8 a, Avx2Float8 b) {
-    return _mm256_andnot_si256(either_nan(a, b), _mm256_cmpgt_epi8(b.places(), a.places()));
+    return _mm256_andnot_si256(_mm256_or_si256(a.nan(), b.nan()), _mm256_cmpgt_epi8(b.places(), a.places()));
   }
 
-  // 16 elements in the upper bytes of float16s.
-  static void to_floats(__m256i halves, Avx2Floats& first, Avx2Floats& second) {
-    if constexpr (kScaled)
-      halves = _mm256_and_si256(_mm256_srai_epi16(halves, 1), _mm256_set1_epi16(static_cast<short>(0xbfff)));
-    Avx2Floats::from_halves(halves, first, second);
+  // Of elements at even and at odd places.
+  struct Halves {
+    __m256i even, odd;
+  };
+  Halves halves() const {
+    const __m256i even = _mm256_slli_epi16(bits, 8);
+    if constexpr (!kScaled) return {even, _mm256_and_si256(bits, _mm256_set1_epi16(kUpper))};
+    const __m256i fields = _mm256_set1_epi16(static_cast<short>(0xbf80));
+    return {_mm256_and_si256(_mm256_srai_epi16(even, 1), fields),
+            _mm256_and_si256(_mm256_srai_epi16(bits, 1), fields)};
   }
-  static __m256i from_floats(Avx2Floats first, Avx2Floats second) {
+  template <typename Operation>
+  static __m256i rounded(__m256i a, __m256i b, Operation operation) {
     constexpr int kRounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    const __m256i halves =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm256_cvtps_ph(first.lanes, kRounding)),
-                                _mm256_cvtps_ph(second.lanes, kRounding), 1);
-    const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7fff));
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(magnitude, kLost), _mm256_set1_epi16(1));
-    const __m256i nearest = _mm256_srli_epi16(
-        _mm256_add_epi16(_mm256_add_epi16(magnitude, odd), _mm256_set1_epi16((1 << (kLost - 1)) - 1)), kLost);
-    const __m256i finite = _mm256_min_epu16(nearest, _mm256_set1_epi16(T::kLargest));
-    const __m256i sign = _mm256_and_si256(_mm256_srli_epi16(halves, 8), _mm256_set1_epi16(0x80));
-    const __m256i number = _mm256_or_si256(finite, sign);
-    if constexpr (kScaled) return number;
-    const __m256i nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7c00));
-    return _mm256_blendv_epi8(number, _mm256_set1_epi16(T::kNan), nan);
+    Avx2Floats a_first, a_second, b_first, b_second;
+    Avx2Floats::from_halves(a, a_first, a_second);
+    Avx2Floats::from_halves(b, b_first, b_second);
+    const __m128i first = _mm256_cvtps_ph(operation(a_first, b_first).lanes, kRounding);
+    const __m128i second = _mm256_cvtps_ph(operation(a_second, b_second).lanes, kRounding);
+    const __m256i result = _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(result, kLost), _mm256_set1_epi16(1));
+    return _mm256_add_epi16(_mm256_add_epi16(result, odd), _mm256_set1_epi16((1 << (kLost - 1)) - 1));
+  }
+  static __m256i joined(__m256i even, __m256i odd) {
+    return _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(kUpper));
+  }
+  static __m256i with_signs(__m256i magnitudes, __m256i signs) {
+    return _mm256_or_si256(magnitudes, _mm256_and_si256(signs, _mm256_set1_epi8(static_cast<char>(0x80))));
   }
   template <typename Operation>
   static Avx2Float8 computed(Avx2Float8 a, Avx2Float8 b, Operation operation) {
-    const __m256i zero = _mm256_setzero_si256();
-    Avx2Floats a_first, a_second, b_first, b_second;
-    to_floats(_mm256_unpacklo_epi8(zero, a.bits), a_first, a_second);
-    to_floats(_mm256_unpacklo_epi8(zero, b.bits), b_first, b_second);
-    const __m256i low = from_floats(operation(a_first, b_first), operation(a_second, b_second));
-    to_floats(_mm256_unpackhi_epi8(zero, a.bits), a_first, a_second);
-    to_floats(_mm256_unpackhi_epi8(zero, b.bits), b_first, b_second);
-    const __m256i high = from_floats(operation(a_first, b_first), operation(a_second, b_second));
-    const __m256i result = _mm256_packus_epi16(low, high);
-    if constexpr (!kScaled) return {result};
-    return {_mm256_blendv_epi8(result, _mm256_set1_epi8(T::kNan), either_nan(a, b))};
+    const Halves left = a.halves(), right = b.halves();
+    const __m256i even = rounded(left.even, right.even, operation);
+    const __m256i odd = rounded(left.odd, right.odd, operation);
+    const Avx2Float8 upper{joined(_mm256_srli_epi16(even, 8), odd)};
+    const __m256i largest = _mm256_set1_epi8(T::kLargest), nan = _mm256_set1_epi8(T::kNan);
+    if constexpr (kScaled) {
+      const __m256i magnitudes = joined(_mm256_srli_epi16(even, kLost), _mm256_slli_epi16(odd, 8 - kLost));
+      const __m256i number = with_signs(_mm256_min_epu8(magnitudes, largest), upper.bits);
+      const __m256i either = _mm256_max_epu8(a.magnitudes(), b.magnitudes());
+      return {_mm256_blendv_epi8(number, nan, _mm256_cmpeq_epi8(either, nan))};
+    } else {
+      const __m256i number = with_signs(_mm256_min_epu8(upper.magnitudes(), largest), upper.bits);
+      return {_mm256_blendv_epi8(number, nan, upper.nan())};
+    }
   }
 };
 

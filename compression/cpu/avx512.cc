@@ -193,7 +193,7 @@ struct Avx512Floats {
 };
 
 // FP8 through float16, whose instructions convert: e5m2 is its upper half, e4m3 lies in it 2^8 too small,
-// denormals too. Sums and products that float16 rounds come out as if only rounded to FP8: reduction_test
+// denormals too. Sums and products that float16 rounds come out as if only rounded to FP8: float8_test
 // tries all.
 template <typename T>
 struct Avx512Float8 {
@@ -219,7 +219,8 @@ struct Avx512Float8 {
 
  private:
   static constexpr bool kScaled = !T::kHasInfinity;
-  static constexpr unsigned kLost = 10 - T::kMantissa;  // bits of a float16's mantissa
+  static constexpr int kLost = 10 - T::kMantissa;  // bits of a float16's mantissa
+  static constexpr short kUpper = static_cast<short>(0xff00);
 
   __m512i magnitudes() const { return _mm512_and_si512(bits, _mm512_set1_epi8(0x7f)); }
   __mmask64 nan() const { return _mm512_cmpgt_epu8_mask(magnitudes(), _mm512_set1_epi8(T::kHighest)); }
@@ -232,42 +233,56 @@ struct Avx512Float8 {
                                 magnitudes());
   }
 
-  // 32 elements in the upper bytes of float16s.
-  static void to_floats(__m512i halves, Avx512Floats& first, Avx512Floats& second) {
-    if constexpr (kScaled)
-      halves = _mm512_and_si512(_mm512_srai_epi16(halves, 1), _mm512_set1_epi16(static_cast<short>(0xbfff)));
-    Avx512Floats::from_halves(halves, first, second);
+  // Of elements at even and at odd places.
+  struct Halves {
+    __m512i even, odd;
+  };
+  Halves halves() const {
+    const __m512i even = _mm512_slli_epi16(bits, 8);
+    if constexpr (!kScaled) return {even, _mm512_and_si512(bits, _mm512_set1_epi16(kUpper))};
+    const __m512i fields = _mm512_set1_epi16(static_cast<short>(0xbf80));
+    return {_mm512_and_si512(_mm512_srai_epi16(even, 1), fields),
+            _mm512_and_si512(_mm512_srai_epi16(bits, 1), fields)};
   }
-  static __m512i from_floats(Avx512Floats first, Avx512Floats second) {
+  // The results as float16s, rounded to the bits that FP8 keeps; those behind them are to be cut off.
+  template <typename Operation>
+  static __m512i rounded(__m512i a, __m512i b, Operation operation) {
     constexpr int kRounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    const __m512i halves = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtps_ph(first.lanes, kRounding)),
-                                              _mm512_cvtps_ph(second.lanes, kRounding), 1);
-    const __m512i magnitude = _mm512_and_si512(halves, _mm512_set1_epi16(0x7fff));
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(magnitude, kLost), _mm512_set1_epi16(1));
-    const __m512i nearest = _mm512_srli_epi16(
-        _mm512_add_epi16(_mm512_add_epi16(magnitude, odd), _mm512_set1_epi16((1 << (kLost - 1)) - 1)), kLost);
-    const __m512i finite = _mm512_min_epu16(nearest, _mm512_set1_epi16(T::kLargest));
-    // finite | (halves >> 8 & 0x80)
-    const __m512i number =
-        _mm512_ternarylogic_epi32(finite, _mm512_srli_epi16(halves, 8), _mm512_set1_epi16(0x80), 0xf8);
-    if constexpr (kScaled) return number;
-    const __mmask32 nan = _mm512_cmpgt_epu16_mask(magnitude, _mm512_set1_epi16(0x7c00));
-    return _mm512_mask_mov_epi16(number, nan, _mm512_set1_epi16(T::kNan));
+    Avx512Floats a_first, a_second, b_first, b_second;
+    Avx512Floats::from_halves(a, a_first, a_second);
+    Avx512Floats::from_halves(b, b_first, b_second);
+    const __m256i first = _mm512_cvtps_ph(operation(a_first, b_first).lanes, kRounding);
+    const __m256i second = _mm512_cvtps_ph(operation(a_second, b_second).lanes, kRounding);
+    const __m512i result = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(result, kLost), _mm512_set1_epi16(1));
+    return _mm512_add_epi16(_mm512_add_epi16(result, odd), _mm512_set1_epi16((1 << (kLost - 1)) - 1));
+  }
+  // The lower byte of each 16 bits of `even`, the upper one of `odd`.
+  static __m512i joined(__m512i even, __m512i odd) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi16(kUpper), odd, even, 0xca);
+  }
+  // magnitudes | (signs & 0x80)
+  static __m512i with_signs(__m512i magnitudes, __m512i signs) {
+    return _mm512_ternarylogic_epi32(magnitudes, signs, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
   }
   template <typename Operation>
   static Avx512Float8 computed(Avx512Float8 a, Avx512Float8 b, Operation operation) {
-    const __m512i zero = _mm512_setzero_si512();
-    Avx512Floats a_first, a_second, b_first, b_second;
-    to_floats(_mm512_unpacklo_epi8(zero, a.bits), a_first, a_second);
-    to_floats(_mm512_unpacklo_epi8(zero, b.bits), b_first, b_second);
-    const __m512i low = from_floats(operation(a_first, b_first), operation(a_second, b_second));
-    to_floats(_mm512_unpackhi_epi8(zero, a.bits), a_first, a_second);
-    to_floats(_mm512_unpackhi_epi8(zero, b.bits), b_first, b_second);
-    const __m512i high = from_floats(operation(a_first, b_first), operation(a_second, b_second));
-    const __m512i result = _mm512_packus_epi16(low, high);
-    if constexpr (!kScaled) return {result};
-    // Without infinity there is no NaN but what came in; as a float16 it has been a number.
-    return {_mm512_mask_mov_epi8(result, _kor_mask64(a.nan(), b.nan()), _mm512_set1_epi8(T::kNan))};
+    const Halves left = a.halves(), right = b.halves();
+    const __m512i even = rounded(left.even, right.even, operation);
+    const __m512i odd = rounded(left.odd, right.odd, operation);
+    const Avx512Float8 upper{joined(_mm512_srli_epi16(even, 8), odd)};
+    const __m512i largest = _mm512_set1_epi8(T::kLargest), nan = _mm512_set1_epi8(T::kNan);
+    if constexpr (kScaled) {
+      // Without the sign, and one bit more than the type has.
+      const __m512i magnitudes = joined(_mm512_srli_epi16(even, kLost), _mm512_slli_epi16(odd, 8 - kLost));
+      const __m512i number = with_signs(_mm512_min_epu8(magnitudes, largest), upper.bits);
+      // Without infinity there is no NaN but what came in; as a float16 it has been a number.
+      const __m512i either = _mm512_max_epu8(a.magnitudes(), b.magnitudes());
+      return {_mm512_mask_mov_epi8(number, _mm512_cmpeq_epu8_mask(either, nan), nan)};
+    } else {
+      const __m512i number = with_signs(_mm512_min_epu8(upper.magnitudes(), largest), upper.bits);
+      return {_mm512_mask_mov_epi8(number, upper.nan(), nan)};
+    }
   }
 };
 

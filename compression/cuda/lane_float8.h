@@ -3,7 +3,7 @@
 //
 // Two elements at a time as float16s. From sm_89 on the GPU converts (PTX: cvt.rn.f16x2.e4m3x2 and
 // cvt.rn.satfinite.e4m3x2.f16x2, or e5m2x2); before, and on the host, bits are moved: e5m2 is the upper half
-// of a float16, and e4m3 lies in it 2^8 too small. float16 between loses nothing: reduction_test tries all
+// of a float16, and e4m3 lies in it 2^8 too small. float16 between loses nothing: float8_test tries all
 // pairs, lane_arithmetic_test all pairs of this. Values; any thread; no errors.
 #pragma once
 
