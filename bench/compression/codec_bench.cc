@@ -253,9 +253,10 @@ int main(int argc, char** argv) {
                "Portable and AVX2 too, where there is better");
   const std::map<std::string, ReduceOp> operations{
       {"sum", ReduceOp::kSum}, {"prod", ReduceOp::kProd}, {"max", ReduceOp::kMax}, {"min", ReduceOp::kMin}};
-  app.add_option("--op", options.op, "The reduction; max without it")
-      ->transform(CLI::CheckedTransformer(operations));
+  std::string op = "max";
+  app.add_option("--op", op, "The reduction")->check(CLI::IsMember(&operations))->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  options.op = operations.at(op);
   if (options.threads > 1 && options.cpu_time) {
     std::fprintf(stderr, "codec_bench: --cpu-time is one thread's: leave it or --threads out.\n");
     return 1;
