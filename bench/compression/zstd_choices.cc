@@ -1,10 +1,12 @@
 // What zstd's choices bring to level archive of bytes, where each block is coded by itself: level,
 // dictionary, and threads, zstd's own and the caller's.
 //
-//     zstd_choices levels FILE...       ratio and rates: blocks alone, with a dictionary, after the block
-//     before zstd_choices threads FILE...      rate by the size of what is coded at once
+//     zstd_choices levels FILE...
+//     zstd_choices threads FILE...
 //
-// Wall-clock time; medians. To be published only from a quiet machine.
+// "levels" prints ratio and rates of blocks alone, with a dictionary, and after the block before; "threads"
+// rates by the size of what is coded at once. Wall-clock time; medians. To be published only from a quiet
+// machine.
 #include <zdict.h>
 #include <zstd.h>
 

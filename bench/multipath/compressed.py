@@ -11,7 +11,6 @@ from netfabric.weft_job import WeftJob
 from .case import Outcome
 from .yardsticks import Yardsticks
 
-_MESSAGE_BYTES = 16 * 2**20
 _LEAST_GAIN, _NOT_SLOWER = 1.3, 0.98
 _LEVELS = ("fast", "dense", "archive")
 
@@ -25,6 +24,7 @@ class CompressedSettings:
     rounds: int
     seconds: float  # about how long each turn transfers
     levels: bool  # measure each level besides off and auto
+    message_bytes: int
 
     def choices(self) -> tuple[str, ...]:
         return ("off", "auto", *(_LEVELS if self.levels else ()))
@@ -76,8 +76,11 @@ def _compare(settings: CompressedSettings, fabric: Fabric, outcome: Outcome, byt
 
 def _rate(settings: CompressedSettings, fabric: Fabric, choice: str, bytes_per_s: float, on_loopback: bool, outcome: Outcome,
           said: dict[str, str]) -> float:
-    iterations = max(4, round(bytes_per_s * settings.seconds / _MESSAGE_BYTES))
-    arguments = ["sendrecv", "-b", str(_MESSAGE_BYTES), "-e", str(_MESSAGE_BYTES), "-n", str(iterations), "-w", "8",
+    message_bytes = settings.message_bytes
+    # Choices are made while it warms up.
+    warm_up = max(8, round(bytes_per_s / message_bytes))
+    iterations = max(4, round(bytes_per_s * settings.seconds / message_bytes))
+    arguments = ["sendrecv", "-b", str(message_bytes), "-e", str(message_bytes), "-n", str(iterations), "-w", str(warm_up),
                  "-d", "bfloat16", "--data", str(settings.data)]
     if settings.net_plugin:
         arguments += ["--net-plugin", str(settings.net_plugin)]

@@ -46,10 +46,11 @@ std::span<const std::byte> payload_of(Part part, const SlotLayout& layout,
 
 Result<std::size_t> pack_on_threads(std::span<const std::byte> source, ElementType type, Level level,
                                     std::span<std::byte> slot, int threads) {
+  if (source.size() > kMaxPayloadBytes || slot.size() < max_slot_bytes(type, level, source.size()))
+    return pack(source, type, level, slot);  // which says what is wrong
   const SlotLayout layout = slot_layout({level_for(type, level), type, source.size(), 0});
   const std::vector<Part> parts = parts_of(layout, threads);
-  if (parts.size() < 2 || slot.size() < max_slot_bytes(type, level, source.size()))
-    return pack(source, type, level, slot);
+  if (parts.size() < 2) return pack(source, type, level, slot);
   std::vector<SlotWriter> writers;
   for (const Part& part : parts)
     writers.emplace_back(type, level, source.size(), slot.data(), cpu::tile_kernels(), part.first);

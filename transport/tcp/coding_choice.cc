@@ -1,6 +1,7 @@
 #include "transport/tcp/coding_choice.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <cstdio>
 
@@ -31,10 +32,11 @@ constexpr int kTrials = 2;  // chunks a level; the first may have to make the co
 constexpr int kVainChunks = 3;
 constexpr double kSmoothing = 0.25;
 constexpr std::uint64_t kLeastChunks = 64;  // before anything is concluded from what was sent
-// A turn of a comparison, after what was sent before has left. Shorter ones see the link's bursts.
-constexpr Duration kTurn = std::chrono::milliseconds(100), kSettle = std::chrono::milliseconds(20);
+// A turn of a comparison. Shorter ones see the link's bursts, and what still waits of the turn before.
+constexpr Duration kTurn = std::chrono::milliseconds(100);
 constexpr double kWin = 1.02;
-constexpr double kHopeless = 0.85;  // half of the turns are enough
+constexpr double kHopeless = 0.85;                    // half of the turns are enough
+constexpr Duration kStale = std::chrono::seconds(5);  // turns of a link that seldom sends say nothing
 constexpr Duration kTrialsEvery = std::chrono::seconds(2);
 constexpr Duration kFirstBetween = std::chrono::seconds(2), kLongestBetween = std::chrono::seconds(16);
 constexpr std::size_t kLongMessage = std::size_t{1} << 30;
@@ -63,6 +65,7 @@ void CodingChoice::rest(const char* reason, Duration how_long, TimePoint now) {
   has_proved_itself_ = false;
   comparison_.reset();
   chunks_since_ = 0;
+  sending_since_ = Duration::zero();
   rest_until_ = now + how_long;
 }
 
@@ -76,9 +79,10 @@ void CodingChoice::look(const Window& window, TimePoint now) {
   if (window.chunks_sent == 0 || window.wire_bytes_sent == 0 || window.sending <= Duration::zero()) return;
   note_link(window);
   chunks_since_ += window.chunks_sent;
+  sending_since_ += window.sending;
   switch (stage_) {
     case Stage::kRest:
-      if (now < rest_until_ || chunks_since_ < kLeastChunks) return;
+      if (now < rest_until_ || chunks_since_ < kLeastChunks || sending_since_ < kTurn) return;
       if (!may_pay()) {
         reason_ = "the processor, not the link, is what limits it";
         return;
@@ -104,7 +108,7 @@ void CodingChoice::note_link(const Window& window) {
   blend(moving_s_per_byte_, seconds(window.moving + window.decoding) / wire, weight);
   blend(processor_load_, seconds(window.moving + window.decoding + window.encoding) / sending, weight);
   received_share_ = std::min(2.0, static_cast<double>(window.uncoded_bytes_received) / plain);
-  blend(thread_load_, window.thread_load, weight);
+  if (window.thread_load) blend(thread_load_, *window.thread_load, weight);
 }
 
 // Whether it is worth the trouble of looking at the data.
@@ -121,55 +125,54 @@ void CodingChoice::check_use(const Window& window, TimePoint now) {
   const bool was_saturated = is_saturated_;
   is_saturated_ = processor_load_ > kSaturated || thread_load_ > kSaturated;
   if (is_saturated_ && !was_saturated) between_comparisons_ = kFirstBetween;
-  if (now - last_compared_ >= between_comparisons_) return begin_comparison();
+  if (now - last_compared_ >= between_comparisons_) return begin_comparison(now);
   if (now - trials_ended_ >= kTrialsEvery) stage_ = Stage::kSample;
 }
 
-// The rival is raw until that is beaten. Then it is the next lower level, and by turns with that the one that
-// the model prefers, or raw, where by now it may be the processor that limits.
-void CodingChoice::begin_comparison() {
+// The rival is raw until that is beaten, and every fourth time: a link becomes faster, a processor gets other
+// work, and a first victory may have been luck. Otherwise it is the next lower level, and by turns with that
+// the one that the model prefers, or raw, where by now it may be the processor that limits.
+void CodingChoice::begin_comparison(TimePoint now) {
   auto rival = static_cast<std::size_t>(long_level_);
+  assert(rival != 0);
   const auto preferred =
       static_cast<std::size_t>(is_saturated_ ? Level::kRaw : model(kLongMessage, kRivalHeadroom).level);
-  if (!has_proved_itself_) {
+  if (!has_proved_itself_ || ++comparisons_ % 4 == 0) {
     rival = 0;
   } else if (looks_down_ && preferred != rival) {
     rival = preferred;
     looks_down_ = false;
   } else {
-    while (--rival != 0 && !is_possible(rival)) continue;
+    while (--rival != 0 && !is_possible(static_cast<Level>(rival))) continue;
     looks_down_ = true;
   }
   comparison_.emplace();
   comparison_->level[0] = long_level_;
   comparison_->level[1] = static_cast<Level>(rival);
+  comparison_->began = now;
 }
 
 void CodingChoice::compare(const Window& window, TimePoint now) {
   Comparison& comparison = *comparison_;
-  comparison.in_turn += window.sending;
-  if (!comparison.settled) {
-    comparison.settled = comparison.in_turn >= kSettle;
-    if (comparison.settled) comparison.in_turn = Duration::zero();
-    return;
+  if (now - comparison.began > kStale) {
+    comparison_.reset();
+    return pause_comparisons(now);
   }
+  comparison.in_turn += window.sending;
   comparison.plain_bytes[comparison.side()] += static_cast<double>(window.plain_bytes_sent);
   comparison.sending[comparison.side()] += window.sending;
   if (comparison.in_turn < kTurn) return;
-  const int side = comparison.side();
   comparison.in_turn = Duration::zero();
   ++comparison.turn;
   const bool is_clear = comparison.turn == Comparison::kTurns / 2 &&
                         comparison.bytes_per_s(0) < kHopeless * comparison.bytes_per_s(1);
   if (is_clear || comparison.turn == Comparison::kTurns) return end_comparison(now);
-  comparison.settled = comparison.side() == side;
 }
 
 void CodingChoice::end_comparison(TimePoint now) {
   const Comparison comparison = *comparison_;
   comparison_.reset();
   last_comparison_ = comparison;
-  last_compared_ = now;
   const double used = comparison.bytes_per_s(0), rival = comparison.bytes_per_s(1);
   if (comparison.level[1] == Level::kRaw && used < kWin * rival)
     return give_up("it was no faster with compression", now);
@@ -182,12 +185,17 @@ void CodingChoice::end_comparison(TimePoint now) {
     reason_ = "the fastest level for this link, as turns have shown";
     between_comparisons_ = Duration::zero();
   } else {
-    between_comparisons_ = std::clamp(2 * between_comparisons_, kFirstBetween, kLongestBetween);
+    pause_comparisons(now);
   }
 }
 
-bool CodingChoice::is_possible(std::size_t level) const {
-  return level < kLevels && level_for(ratios_.type, static_cast<Level>(level)) != Level::kRaw;
+void CodingChoice::pause_comparisons(TimePoint now) {
+  last_compared_ = now;
+  between_comparisons_ = std::clamp(2 * between_comparisons_, kFirstBetween, kLongestBetween);
+}
+
+bool CodingChoice::is_possible(Level level) const {
+  return level_for(ratios_.type, level) != Level::kRaw;
 }
 
 void CodingChoice::sampled(const compression::SampledRatios& ratios, TimePoint now) {
@@ -202,7 +210,7 @@ void CodingChoice::begin_trials() {
   stage_ = Stage::kTry;
   ratios_.ratio = {1, 1, 1, 1};
   trial_level_ = 1;
-  while (trial_level_ < kLevels && !is_possible(trial_level_)) ++trial_level_;
+  while (trial_level_ < kLevels && !is_possible(static_cast<Level>(trial_level_))) ++trial_level_;
   trials_left_ = kTrials;
   vain_chunks_ = 0;
 }
@@ -215,9 +223,11 @@ CodingChoice::Step CodingChoice::next(bool is_alone) const {
       return {true, Level::kRaw, ratios_.type};
     case Stage::kTry:
       return {false, static_cast<Level>(trial_level_), ratios_.type};
-    case Stage::kUse:
-      if (is_alone) return {false, short_level_, ratios_.type};
-      return {false, comparison_ ? comparison_->level[comparison_->side()] : long_level_, ratios_.type};
+    case Stage::kUse: {
+      // Short messages have their own level, but in a raw turn they are raw: there may be no others.
+      const Level turn = comparison_ ? comparison_->level[comparison_->side()] : long_level_;
+      return {false, is_alone && turn != Level::kRaw ? short_level_ : turn, ratios_.type};
+    }
   }
   return {};
 }
@@ -229,13 +239,13 @@ void CodingChoice::encoded(Level level, std::size_t plain_bytes, std::size_t cod
   const double rate = plain / std::max(1e-9, seconds(took));
   const double ratio = coded_bytes == 0 ? 1 : plain / static_cast<double>(coded_bytes);
   if (stage_ == Stage::kTry && at == trial_level_) {
-    // Of a level's trials the faster one counts, unless it was measured before.
+    // Of a level's trials the faster one counts.
     rates_.pack_bytes_per_s[at] =
         trials_left_ == kTrials ? rate : std::max(rates_.pack_bytes_per_s[at], rate);
     ratios_.ratio[at] = ratio;
     if (--trials_left_ != 0) return;
     trials_left_ = kTrials;
-    while (++trial_level_ < kLevels && !is_possible(trial_level_)) continue;
+    while (++trial_level_ < kLevels && !is_possible(static_cast<Level>(trial_level_))) continue;
     if (trial_level_ < kLevels) return;
     end_trials(now);
     return;
@@ -275,14 +285,20 @@ compression::LevelChoice CodingChoice::model(std::size_t message_bytes, double h
 
 void CodingChoice::end_trials(TimePoint now) {
   trials_ended_ = now;
-  comparison_.reset();
   last_choice_ = model(kLongMessage, has_proved_itself_ ? kRivalHeadroom : kHeadroom);
   has_chosen_ = true;
   if (last_choice_.level == Level::kRaw) return give_up("no level would be faster", now);
   short_level_ = model(kChunk, kHeadroom).level;
   stage_ = Stage::kUse;
-  // What has shown that it is faster is replaced by what shows to be faster still, not by a forecast.
-  if (has_proved_itself_ && is_possible(static_cast<std::size_t>(long_level_))) return;
+  // Data that changes all the time must not make a comparison begin anew and anew: the level that it is about
+  // is in use meanwhile.
+  if (comparison_ && is_possible(comparison_->level[0]) &&
+      (comparison_->level[1] == Level::kRaw || is_possible(comparison_->level[1])))
+    return;
+  comparison_.reset();
+  // What has shown that it is faster is replaced by what shows to be faster still, and given up if no level
+  // is forecast to be worth it, but not replaced by a forecast.
+  if (has_proved_itself_ && is_possible(long_level_)) return;
   long_level_ = last_choice_.level;
   reason_ = "the fastest level for this link";
   has_proved_itself_ = false;

@@ -31,7 +31,8 @@ class CodingChoice {
     multipath::Duration moving{};    // time in sockets, of large transfers
     multipath::Duration decoding{};  // what the peer had coded
     multipath::Duration encoding{};
-    double thread_load = 0;  // share of its time that the thread spent on these three, for all its links
+    // Share of its time that the thread spent on these three, for all its links, if one thread did it all.
+    std::optional<double> thread_load;
   };
   void look(const Window& window, multipath::TimePoint now);
 
@@ -65,8 +66,8 @@ class CodingChoice {
     static constexpr int kTurns = 4;
     compression::Level level[2]{};  // what is in use, its rival
     int turn = 0;
-    bool settled = false;  // what was sent before this turn has left
     multipath::Duration in_turn{};
+    multipath::TimePoint began{};
     double plain_bytes[2]{};
     multipath::Duration sending[2]{};
 
@@ -80,11 +81,12 @@ class CodingChoice {
   bool may_pay() const;
   void begin_trials();
   void end_trials(multipath::TimePoint now);
-  bool is_possible(std::size_t level) const;
+  bool is_possible(compression::Level level) const;
   double processor_rate(std::size_t level, double headroom) const;
   compression::LevelChoice model(std::size_t message_bytes, double headroom) const;
   void check_use(const Window& window, multipath::TimePoint now);
-  void begin_comparison();
+  void begin_comparison(multipath::TimePoint now);
+  void pause_comparisons(multipath::TimePoint now);
   void compare(const Window& window, multipath::TimePoint now);
   void end_comparison(multipath::TimePoint now);
 
@@ -111,12 +113,14 @@ class CodingChoice {
   bool has_chosen_ = false;
 
   std::uint64_t chunks_since_ = 0;  // since the last rest began
+  multipath::Duration sending_since_{};
   bool has_proved_itself_ = false;
   std::optional<Comparison> comparison_;
   Comparison last_comparison_;  // for people
   multipath::TimePoint last_compared_{};
   multipath::Duration between_comparisons_{};
   bool looks_down_ = true;  // what the last comparison did
+  unsigned comparisons_ = 0;
   bool is_saturated_ = false;
 };
 

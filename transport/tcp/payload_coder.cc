@@ -141,13 +141,11 @@ void PayloadCoder::tick(const multipath::Endpoint& endpoint, TimePoint now) {
   last_tick_ = now;
   const Duration elapsed = now - window_began_;
   const bool enough = window_.chunks_sent >= kWindowChunks && elapsed >= kLeastWindow;
-  if (!enough && elapsed < kWindowTime) return;
-  if (window_.plain_bytes_sent != 0) {
-    wire_share_ =
-        static_cast<double>(window_.wire_bytes_sent) / static_cast<double>(window_.plain_bytes_sent);
-  }
+  // A window without a chunk goes on: the time in which the last one was on its way counts.
+  if (!enough && (elapsed < kWindowTime || window_.chunks_sent == 0)) return;
+  wire_share_ = static_cast<double>(window_.wire_bytes_sent) / static_cast<double>(window_.plain_bytes_sent);
   if (terms_.sends == CompressionChoice::kAuto) {
-    if (window_thread_ == &work_of_this_thread && elapsed > Duration::zero()) {
+    if (window_thread_ == &work_of_this_thread && elapsed > Duration::zero() && elapsed < 2 * kWindowTime) {
       window_.thread_load = static_cast<double>((work_of_this_thread - thread_work_at_begin_).count()) /
                             static_cast<double>(elapsed.count());
     }
