@@ -1,12 +1,12 @@
 // What the codecs' kernels reach on a GPU: first whether their bytes are the CPU's, then the rate of the
 // payload for each number of multiprocessors, beside a device copy.
 //
-//     codec_cuda_bench [--mib 256] [--repetitions 9] [--check-only]
+//     codec_cuda_bench [--mib 256] [--repetitions 9] [--data FILE.bf16] [--check-only] [--variants-only]
 //
 // A slot holds 256 KiB. "On n SMs" is a grid of n blocks of 256 threads, which the GPU spreads over as many
-// SMs; "all" has as many blocks as fit. Rates are medians of device events around one launch. Exit status: 0
+// SMs; "all" has as many blocks as fit. Rates are medians of device events around one launch. Normal numbers; with
+// --data bfloat16 on that file too, repeated. Then the variants of the kernels (slot_variants.h). Exit status: 0
 // passed, 1 bytes differ or CUDA failed, 77 no GPU.
-#include <cuda_runtime_api.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,7 +18,10 @@
 #include <string>
 #include <vector>
 
+#include "bench/compression/measured_data.h"
 #include "bench/compression/normal_numbers.h"
+#include "bench/compression/slot_run.h"
+#include "bench/compression/slot_variant_bench.h"
 #include "compression/cuda/slot_kernels.h"
 #include "compression/slot/codec.h"
 
@@ -26,44 +29,13 @@ namespace {
 
 using namespace weft::compression;
 using cuda::ArrayOutcome;
-using cuda::Fault;
-using cuda::SlotArray;
 using cuda::SlotCall;
 using cuda::SlotKernel;
 using weft::DataType;
 using weft::ReduceOp;
-using Bytes = std::vector<std::byte>;
+using namespace weft::bench;
 
-constexpr std::size_t kSlotPayload = 256 << 10;
 constexpr int kSkipped = 77;
-
-void check(int error, const char* what) {
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(static_cast<cudaError_t>(error)));
-}
-
-class DeviceMemory {
- public:
-  explicit DeviceMemory(std::size_t bytes) : bytes_(bytes) { check(cudaMalloc(&at_, bytes), "cudaMalloc"); }
-  ~DeviceMemory() { cudaFree(at_); }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-
-  std::uint8_t* data() const { return static_cast<std::uint8_t*>(at_); }
-  void poison() const { check(cudaMemset(at_, 0xee, bytes_), "cudaMemset"); }
-  void fill(const Bytes& from) const {
-    check(cudaMemcpy(at_, from.data(), from.size(), cudaMemcpyHostToDevice), "cudaMemcpy");
-  }
-  Bytes bytes(std::size_t offset, std::size_t count) const {
-    Bytes result(count);
-    check(cudaMemcpy(result.data(), data() + offset, count, cudaMemcpyDeviceToHost), "cudaMemcpy");
-    return result;
-  }
-
- private:
-  void* at_ = nullptr;
-  std::size_t bytes_;
-};
 
 struct Types {
   ElementType element;
@@ -74,6 +46,14 @@ constexpr Types kTypes[] = {{ElementType::kBfloat16, DataType::kBfloat16},
                             {ElementType::kFloat32, DataType::kFloat32},
                             {ElementType::kFloat8E4M3, DataType::kFloat8E4M3},
                             {ElementType::kFloat8E5M2, DataType::kFloat8E5M2}};
+
+struct Options {
+  std::size_t mib = 256;
+  int repetitions = 9;
+  int processors = 0;
+  std::string data;
+  bool check_only = false, variants_only = false;
+};
 
 // Normal numbers, and among them tiles of anything, of one number, and of numbers among zeros.
 Bytes check_payload(ElementType type, std::size_t bytes, unsigned seed) {
@@ -91,82 +71,7 @@ Bytes check_payload(ElementType type, std::size_t bytes, unsigned seed) {
   return payload;
 }
 
-// What a payload is reduced with: itself, as of two NaNs that differ it is the CPU's compiler that chooses
-// one; of FP8, which has one NaN for all results, elements of any bits.
-Bytes local_elements(ElementType type, const Bytes& payload) {
-  if (element_bytes(type) != 1) return payload;
-  Bytes local(payload.size());
-  std::mt19937 random(11);
-  for (std::byte& element : local) element = static_cast<std::byte>(random());
-  return local;
-}
-
-class Run {
- public:
-  Run(const Types& types, Level level, std::size_t slots, std::size_t payload_bytes)
-      : types_(types),
-        array_{types.element, level, slots, payload_bytes,
-               (max_slot_bytes(types.element, level, payload_bytes) + 15) / 16 * 16},
-        payload_(slots * payload_bytes),
-        made_(slots * payload_bytes),
-        slots_(slots * array_.stride_bytes),
-        next_(slots * array_.stride_bytes),
-        outcomes_(slots * sizeof(ArrayOutcome)) {}
-
-  const SlotArray& array() const { return array_; }
-  const DeviceMemory& payload() const { return payload_; }
-  const DeviceMemory& made() const { return made_; }
-  const DeviceMemory& slots() const { return slots_; }
-  const DeviceMemory& next() const { return next_; }
-
-  SlotCall call(SlotKernel kernel) const {
-    SlotCall call;
-    call.kernel = kernel;
-    call.payload = payload_.data();
-    call.received = slots_.data();
-    call.destination = made_.data();
-    call.slots = kernel == SlotKernel::kPack ? slots_.data() : next_.data();
-    call.outcomes = reinterpret_cast<ArrayOutcome*>(outcomes_.data());
-    return call;
-  }
-  std::vector<ArrayOutcome> outcomes() const {
-    std::vector<ArrayOutcome> result(array_.slots);
-    const Bytes bytes = outcomes_.bytes(0, array_.slots * sizeof(ArrayOutcome));
-    std::memcpy(result.data(), bytes.data(), bytes.size());
-    return result;
-  }
-
- private:
-  Types types_;
-  SlotArray array_;
-  DeviceMemory payload_, made_, slots_, next_, outcomes_;
-};
-
-void launch(const Run& run, const SlotCall& call, unsigned blocks) {
-  check(cuda::run_slot_kernel(run.array(), call, blocks, nullptr), "a codec kernel's launch");
-}
-void launch_and_wait(const Run& run, const SlotCall& call) {
-  launch(run, call, 5);  // does not divide the slots
-  check(cudaDeviceSynchronize(), "a codec kernel");
-}
-
-// Compares each slot that the GPU made with the CPU's.
-bool slots_equal(const Run& run, const DeviceMemory& slots, const std::vector<Bytes>& wanted,
-                 const char* what) {
-  const auto outcomes = run.outcomes();
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const bool same = outcomes[i].fault == Fault::kNone && outcomes[i].slot_bytes == wanted[i].size() &&
-                      slots.bytes(i * run.array().stride_bytes, wanted[i].size()) == wanted[i];
-    if (same) continue;
-    std::printf("DIFFERENT: %s, slot %zu: %llu bytes, the CPU has %zu (%s)\n", what, i,
-                static_cast<unsigned long long>(outcomes[i].slot_bytes), wanted[i].size(),
-                cuda::fault_words(outcomes[i].fault));
-    return false;
-  }
-  return true;
-}
-
-bool check_reductions(const Run& run, const Types& types, Level level, const Bytes& payload,
+bool check_reductions(const SlotRun& run, const Types& types, Level level, const Bytes& payload,
                       const std::vector<Bytes>& slots) {
   const std::size_t bytes = run.array().payload_bytes;
   const Bytes local = local_elements(types.element, payload);
@@ -188,7 +93,7 @@ bool check_reductions(const Run& run, const Types& types, Level level, const Byt
     call.divisor = c.divisor;
     call.payload = local_memory.data();
     run.made().poison();
-    launch_and_wait(run, call);
+    run.launch_and_wait(call);
     for (std::size_t i = 0; i < slots.size(); ++i) {
       Bytes wanted(bytes);
       if (!unpack_reduce(slots[i], reduction, std::span(local).subspan(i * bytes, bytes), wanted))
@@ -208,8 +113,8 @@ bool check_reductions(const Run& run, const Types& types, Level level, const Byt
     }
     call.kernel = SlotKernel::kUnpackReducePack;
     run.next().poison();
-    launch_and_wait(run, call);
-    if (!slots_equal(run, run.next(), next, c.name)) return false;
+    run.launch_and_wait(call);
+    if (!run.slots_equal(run.next(), next, c.name)) return false;
   }
   return true;
 }
@@ -217,7 +122,7 @@ bool check_reductions(const Run& run, const Types& types, Level level, const Byt
 bool check_bytes(const Types& types, Level level) {
   // The last tile of each slot is not whole.
   const std::size_t slots = 24, bytes = 20 * 1024 + 12 * element_bytes(types.element);
-  const Run run(types, level, slots, bytes);
+  const SlotRun run(types.element, level, slots, bytes);
   const Bytes payload = check_payload(types.element, slots * bytes, 7);
   run.payload().fill(payload);
   std::vector<Bytes> wanted;
@@ -231,75 +136,46 @@ bool check_bytes(const Types& types, Level level) {
     SlotCall call = run.call(SlotKernel::kPack);
     call.by_warp = by_warp;
     run.slots().poison();
-    launch_and_wait(run, call);
-    if (!slots_equal(run, run.slots(), wanted, "pack")) return false;
+    run.launch_and_wait(call);
+    if (!run.slots_equal(run.slots(), wanted, "pack")) return false;
     call = run.call(SlotKernel::kUnpack);
     call.by_warp = by_warp;
     run.made().poison();
-    launch_and_wait(run, call);
+    run.launch_and_wait(call);
     if (run.made().bytes(0, payload.size()) != payload) {
       std::puts("DIFFERENT: unpack");
       return false;
     }
   }
-  return check_reductions(run, types, level, payload, wanted);
+  if (types.element == ElementType::kBfloat16 && level == Level::kFast && has_slot_variants() &&
+      !check_slot_variants(run, payload, wanted))
+    return false;
+  return !types.reduces || check_reductions(run, types, level, payload, wanted);
 }
 
-class Timer {
- public:
-  Timer() {
-    check(cudaEventCreate(&from_), "cudaEventCreate");
-    check(cudaEventCreate(&to_), "cudaEventCreate");
-  }
-  ~Timer() {
-    cudaEventDestroy(from_);
-    cudaEventDestroy(to_);
-  }
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-
-  template <typename Work>
-  double gigabytes_per_s(std::size_t bytes, int repetitions, const Work& work) {
-    work();
-    std::vector<float> took;
-    for (int i = 0; i < repetitions; ++i) {
-      check(cudaEventRecord(from_), "cudaEventRecord");
-      work();
-      check(cudaEventRecord(to_), "cudaEventRecord");
-      check(cudaEventSynchronize(to_), "a codec kernel");
-      took.emplace_back();
-      check(cudaEventElapsedTime(&took.back(), from_, to_), "cudaEventElapsedTime");
-    }
-    std::nth_element(took.begin(), took.begin() + static_cast<std::ptrdiff_t>(took.size() / 2), took.end());
-    return static_cast<double>(bytes) / took[took.size() / 2] / 1e6;
-  }
-
- private:
-  cudaEvent_t from_ = nullptr, to_ = nullptr;
-};
-
-void measure(const Types& types, Level level, std::size_t mib, int repetitions, int processors,
-             bool by_warp) {
-  const std::size_t slots = (mib << 20) / kSlotPayload, bytes = slots * kSlotPayload;
-  const Run run(types, level, slots, kSlotPayload);
-  Bytes payload = weft::bench::normal_numbers(types.element, std::min<std::size_t>(bytes, 8 << 20), 1);
-  const std::size_t some = payload.size();
-  payload.resize(bytes);
-  for (std::size_t at = some; at < bytes; at += some)
-    std::memcpy(&payload[at], payload.data(), std::min(some, bytes - at));
-  run.payload().fill(payload);
+// Of one type and level; what is measured on is normal numbers, or a file of elements.
+void measure(const Types& types, Level level, const Options& options, const std::string& file, bool by_warp,
+             bool variants) {
+  const std::size_t slots = (options.mib << 20) / kSlotPayload, bytes = slots * kSlotPayload;
+  const SlotRun run(types.element, level, slots, kSlotPayload);
+  run.payload().fill(measured_data(types.element, bytes, file));
   Timer timer;
-  const double copy = timer.gigabytes_per_s(bytes, repetitions, [&] {
-    check(cudaMemcpyAsync(run.made().data(), run.payload().data(), bytes, cudaMemcpyDeviceToDevice),
-          "cudaMemcpy");
+  const double copy = timer.gigabytes_per_s(bytes, options.repetitions, [&] {
+    check_cuda(cudaMemcpyAsync(run.made().data(), run.payload().data(), bytes, cudaMemcpyDeviceToDevice),
+               "cudaMemcpy");
   });
-  launch_and_wait(run, run.call(SlotKernel::kPack));
+  run.launch_and_wait(run.call(SlotKernel::kPack));
   std::size_t used = 0;
   for (const ArrayOutcome& outcome : run.outcomes()) used += outcome.slot_bytes;
-  std::printf("\n%s %s%s: ratio %.4f, device copy %.1f GB/s of payload\n",
+  std::printf("\n%s %s%s%s, %s: ratio %.4f, device copy %.1f GB/s of payload\n",
               std::string(to_string(types.element)).c_str(), std::string(to_string(level)).c_str(),
-              by_warp ? ", a slot for each warp" : "", static_cast<double>(bytes) / static_cast<double>(used),
-              copy);
+              by_warp ? ", a slot for each warp" : "", variants ? ", variants" : "",
+              file.empty() ? "normal numbers" : file.c_str(),
+              static_cast<double>(bytes) / static_cast<double>(used), copy);
+  if (variants) {
+    measure_slot_variants(run, options.repetitions, options.processors, copy);
+    return;
+  }
   const std::pair<SlotKernel, const char*> kernels[] = {
       {SlotKernel::kPack, "pack"},
       {SlotKernel::kUnpack, "unpack"},
@@ -310,64 +186,71 @@ void measure(const Types& types, Level level, std::size_t mib, int repetitions, 
     SlotCall call = run.call(kernel);
     call.by_warp = by_warp;
     std::printf("  %-19s", name);
-    for (const int blocks : {1, 2, 4, 8, 16, 32, 0}) {
-      const int grid =
-          blocks != 0 ? blocks : processors * std::max(cuda::resident_blocks(run.array(), call), 1);
-      const double rate =
-          timer.gigabytes_per_s(bytes, repetitions, [&] { launch(run, call, static_cast<unsigned>(grid)); });
-      if (blocks != 0)
-        std::printf(" %7.1f (%5.2f)", rate, rate / blocks);
-      else
-        std::printf(" %7.1f (%.2fx)", rate, rate / copy);
-    }
+    const int resident = cuda::resident_blocks(run.array(), call);
+    for (const int blocks : {1, 2, 4, 8, 16, 32, 0})
+      print_rate(timer.gigabytes_per_s(
+                     bytes, options.repetitions,
+                     [&] { run.launch(call, grid_of(blocks, options.processors, resident)); }),
+                 blocks, copy);
     std::puts("");
   }
 }
 
-int run_all(std::size_t mib, int repetitions, bool check_only) {
-  int devices = 0;
-  const cudaError_t error = cudaGetDeviceCount(&devices);
-  if (error != cudaSuccess || devices == 0) {
-    std::printf("SKIPPED: no GPU (%s)\n",
-                error == cudaSuccess ? "CUDA finds none" : cudaGetErrorString(error));
-    return kSkipped;
-  }
-  cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  std::printf("%s, %d SMs\n", properties.name, properties.multiProcessorCount);
+bool check_all() {
   for (const Types& types : kTypes) {
     for (const Level level : {Level::kFast, Level::kDense}) {
-      if (!check_bytes(types, level)) {
-        std::printf("FAILED: %s %s: the GPU's bytes are not the CPU's.\n",
-                    std::string(to_string(types.element)).c_str(), std::string(to_string(level)).c_str());
-        return 1;
-      }
+      if (check_bytes(types, level)) continue;
+      std::printf("FAILED: %s %s: the GPU's bytes are not the CPU's.\n",
+                  std::string(to_string(types.element)).c_str(), std::string(to_string(level)).c_str());
+      return false;
     }
   }
   std::puts("The GPU's bytes are the CPU's: every type, level and primitive.");
-  if (check_only) return 0;
+  return true;
+}
+
+int run_all(Options options) {
+  std::string gpu;
+  options.processors = find_gpu(gpu);
+  if (options.processors == 0) {
+    std::printf("SKIPPED: no GPU (%s)\n", gpu.c_str());
+    return kSkipped;
+  }
+  std::printf("%s, %d SMs\n", gpu.c_str(), options.processors);
+  if (!check_all()) return 1;
+  if (options.check_only) return 0;
   std::puts(
       "\nGB/s of payload on 1, 2, 4, 8, 16, 32 SMs (and for each SM), on all (and beside the device copy)");
+  // What matters most first, should the time be short.
+  const Types& bfloat16 = kTypes[0];
+  std::vector<std::string> bfloat16_data{""};
+  if (!options.data.empty()) bfloat16_data.push_back(options.data);
+  for (const std::string& file : bfloat16_data) {
+    if (has_slot_variants()) measure(bfloat16, Level::kFast, options, file, false, true);
+    if (!options.variants_only) measure(bfloat16, Level::kFast, options, file, false, false);
+  }
+  if (options.variants_only) return 0;
+  if (!options.data.empty()) measure(bfloat16, Level::kDense, options, options.data, false, false);
   for (const Types& types : kTypes)
     for (const Level level : {Level::kFast, Level::kDense})
-      measure(types, level, mib, repetitions, properties.multiProcessorCount, false);
-  measure(kTypes[0], Level::kFast, mib, repetitions, properties.multiProcessorCount, true);
+      if (&types != &bfloat16 || level != Level::kFast) measure(types, level, options, "", false, false);
+  measure(bfloat16, Level::kFast, options, "", true, false);
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::size_t mib = 256;
-  int repetitions = 9;
-  bool check_only = false;
+  Options options;
   CLI::App app("The codecs' kernels on a GPU: bytes beside the CPU's, rates beside a device copy");
-  app.add_option("--mib", mib, "Payload in MiB; several times the GPU's cache")->check(CLI::Range(1, 4096));
-  app.add_option("--repetitions", repetitions)->check(CLI::Range(1, 1000));
-  app.add_flag("--check-only", check_only, "Compare bytes and measure nothing");
+  app.add_option("--mib", options.mib, "Payload in MiB; several times the GPU's cache")->check(CLI::Range(1, 4096));
+  app.add_option("--repetitions", options.repetitions)->check(CLI::Range(1, 1000));
+  app.add_option("--data", options.data, "A file of bfloat16 to measure on as well")->check(CLI::ExistingFile);
+  app.add_flag("--check-only", options.check_only, "Compare bytes and measure nothing");
+  app.add_flag("--variants-only", options.variants_only, "Of the rates, only those of the kernels' variants");
   CLI11_PARSE(app, argc, argv);
   try {
-    return run_all(mib, repetitions, check_only);
+    return run_all(options);
   } catch (const std::exception& error) {
     std::printf("FAILED: %s\n", error.what());
     return 1;

@@ -3,7 +3,7 @@
 //
 // A block is one-dimensional, of whole warps, at most 32 of them. All threads of the warp or block that was
 // given to a primitive call it together. BlockMemory and TileScratch lie in shared memory and belong to the
-// call.
+// call; slots and payloads lie in global memory (a peer's or the host's, mapped, too).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,10 @@
 
 namespace weft::compression::cuda {
 
-class DeviceWarp {
+// kStreaming: payload and slots pass the first cache by, as nothing of them is read twice. Which is faster must be
+// measured (codec_cuda_bench).
+template <bool kStreaming>
+class DeviceWarpOf {
  public:
   template <typename T>
   struct Each {
@@ -22,7 +25,7 @@ class DeviceWarp {
     WEFT_DEVICE const T& operator[](unsigned) const { return value; }
   };
 
-  WEFT_DEVICE explicit DeviceWarp(TileScratch& scratch)
+  WEFT_DEVICE explicit DeviceWarpOf(TileScratch& scratch)
       : field_(scratch.field), lane_(threadIdx.x % kLanes) {}
 
   template <typename F>
@@ -39,14 +42,20 @@ class DeviceWarp {
   }
   WEFT_DEVICE Each<std::uint32_t> sums_below(const Each<std::uint32_t>& values, std::uint32_t& total) const {
     std::uint32_t upto = values.value;
+    // The shuffle itself says which lanes have no lane so far below: no comparison, no selection.
     WEFT_UNROLLED
-    for (unsigned step = 1; step < kLanes; step *= 2) {
-      const std::uint32_t other = __shfl_up_sync(kAll, upto, step);
-      if (lane_ >= step) upto += other;
-    }
+    for (unsigned step = 1; step < kLanes; step *= 2)
+      asm volatile(
+          "{ .reg .pred there; .reg .u32 other;\n"
+          "shfl.sync.up.b32 other|there, %0, %1, 0, 0xffffffff;\n"
+          "@there add.u32 %0, %0, other; }"
+          : "+r"(upto)
+          : "r"(step));
     total = __shfl_sync(kAll, upto, kLanes - 1);
     return {upto - values.value};
   }
+  // What all lanes have alike.
+  WEFT_DEVICE std::uint32_t same(const Each<std::uint32_t>& values) const { return values.value; }
   WEFT_DEVICE std::uint32_t from_lane(const Each<std::uint32_t>& values, unsigned lane) const {
     return __shfl_sync(kAll, values.value, static_cast<int>(lane));
   }
@@ -63,14 +72,27 @@ class DeviceWarp {
     return *reinterpret_cast<const std::uint32_t*>(field_ + index);
   }
 
+  // Volatile, so that loads are made where they stand: a compiler would move them behind the checks of what was
+  // loaded before, and the warp would wait for memory twice.
   template <unsigned kWords>
   WEFT_DEVICE void load(const std::uint8_t* from, std::uint32_t (&words)[kWords]) const {
+    const std::size_t at = __cvta_generic_to_global(from);
     if constexpr (kWords == 4) {
-      const auto loaded = *reinterpret_cast<const uint4*>(from);
-      words[0] = loaded.x, words[1] = loaded.y, words[2] = loaded.z, words[3] = loaded.w;
+      if constexpr (kStreaming)
+        asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                     : "l"(at));
+      else
+        asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                     : "l"(at));
     } else if constexpr (kWords == 2) {
-      const auto loaded = *reinterpret_cast<const uint2*>(from);
-      words[0] = loaded.x, words[1] = loaded.y;
+      if constexpr (kStreaming)
+        asm volatile("ld.global.L1::no_allocate.v2.u32 {%0, %1}, [%2];"
+                     : "=r"(words[0]), "=r"(words[1])
+                     : "l"(at));
+      else
+        asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "l"(at));
     } else {
       words[0] = load_word(from);
     }
@@ -78,31 +100,49 @@ class DeviceWarp {
   template <unsigned kWords>
   WEFT_DEVICE void store(std::uint8_t* to, const std::uint32_t (&words)[kWords]) const {
     if constexpr (kWords == 4) {
-      *reinterpret_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
+      put(reinterpret_cast<uint4*>(to), make_uint4(words[0], words[1], words[2], words[3]));
     } else if constexpr (kWords == 2) {
-      *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
+      put(reinterpret_cast<uint2*>(to), make_uint2(words[0], words[1]));
     } else {
       store_word(to, words[0]);
     }
   }
   WEFT_DEVICE std::uint32_t load_word(const std::uint8_t* from) const {
-    return *reinterpret_cast<const std::uint32_t*>(from);
+    std::uint32_t word;
+    const std::size_t at = __cvta_generic_to_global(from);
+    if constexpr (kStreaming)
+      asm volatile("ld.global.L1::no_allocate.u32 %0, [%1];" : "=r"(word) : "l"(at));
+    else
+      asm volatile("ld.global.u32 %0, [%1];" : "=r"(word) : "l"(at));
+    return word;
   }
   WEFT_DEVICE std::uint32_t load_half(const std::uint8_t* from) const {
-    return *reinterpret_cast<const std::uint16_t*>(from);
+    std::uint16_t half;
+    asm volatile("ld.global.u16 %0, [%1];" : "=h"(half) : "l"(__cvta_generic_to_global(from)));
+    return half;
   }
   WEFT_DEVICE void store_word(std::uint8_t* to, std::uint32_t word) const {
-    *reinterpret_cast<std::uint32_t*>(to) = word;
+    put(reinterpret_cast<std::uint32_t*>(to), word);
   }
   WEFT_DEVICE void store_half(std::uint8_t* to, std::uint32_t half) const {
     *reinterpret_cast<std::uint16_t*>(to) = static_cast<std::uint16_t>(half);
   }
 
  private:
+  template <typename T>
+  WEFT_DEVICE static void put(T* to, T value) {
+    if constexpr (kStreaming)
+      __stcs(to, value);
+    else
+      *to = value;
+  }
+
   static constexpr unsigned kAll = 0xffffffffu;
   std::uint8_t* field_;
   unsigned lane_;
 };
+
+using DeviceWarp = DeviceWarpOf<false>;
 
 // A warp by itself takes whole slots: no barrier.
 class DeviceWarpAlone {
@@ -127,7 +167,7 @@ class DeviceWarpAlone {
     below.value = 0;
     total = sizes.value;
   }
-  WEFT_DEVICE std::uint64_t smallest(const EachWarp<std::uint64_t>& values) const { return values.value; }
+  WEFT_DEVICE std::uint32_t smallest(const EachWarp<std::uint32_t>& values) const { return values.value; }
 
  private:
   DeviceWarp warp_;
@@ -137,15 +177,15 @@ template <unsigned kWarps>
 struct BlockMemory {
   TileScratch scratch[kWarps];
   std::uint32_t sizes[2][kWarps];
-  unsigned long long smallest[kWarps];
+  std::uint32_t smallest[kWarps];
 };
 
-template <unsigned kWarps>
+template <unsigned kWarps, bool kStreaming = false>
 class DeviceBlock {
   static_assert(kWarps >= 2 && kWarps <= kLanes);
 
  public:
-  using Warp = DeviceWarp;
+  using Warp = DeviceWarpOf<kStreaming>;
   template <typename T>
   struct EachWarp {
     T value;
@@ -177,11 +217,11 @@ class DeviceBlock {
       if (warp < number_) below.value += size;
     }
   }
-  WEFT_DEVICE std::uint64_t smallest(const EachWarp<std::uint64_t>& values) const {
+  WEFT_DEVICE std::uint32_t smallest(const EachWarp<std::uint32_t>& values) const {
     __syncthreads();
     if (threadIdx.x % kLanes == 0) memory_.smallest[number_] = values.value;
     __syncthreads();
-    unsigned long long least = ~0ull;
+    std::uint32_t least = ~0u;
     WEFT_UNROLLED
     for (unsigned warp = 0; warp < kWarps; ++warp)
       least = memory_.smallest[warp] < least ? memory_.smallest[warp] : least;
@@ -192,7 +232,7 @@ class DeviceBlock {
   BlockMemory<kWarps>& memory_;
   unsigned number_;
   unsigned round_ = 0;
-  DeviceWarp warp_;
+  Warp warp_;
 };
 
 }  // namespace weft::compression::cuda

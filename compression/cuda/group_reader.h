@@ -18,12 +18,13 @@ struct SlotOutcome {
   std::uint64_t piece;  // that has the fault, if it is a piece's
 };
 
-// As the CPU reports it: of the first piece that has one.
-inline constexpr std::uint64_t kNoFault = ~std::uint64_t{0};
-WEFT_HOST_DEVICE constexpr std::uint64_t fault_of_piece(std::uint64_t piece, Fault fault) {
-  return piece << 8 | static_cast<std::uint64_t>(fault);
+// As the CPU reports it: of the first piece that has one. A piece's number and the fault in one word: a payload
+// of kMaxKernelPayload has 2^20 pieces.
+inline constexpr std::uint32_t kNoFault = ~std::uint32_t{0};
+WEFT_HOST_DEVICE constexpr std::uint32_t fault_of_piece(std::uint32_t piece, Fault fault) {
+  return piece << 8 | static_cast<std::uint32_t>(fault);
 }
-WEFT_HOST_DEVICE constexpr SlotOutcome outcome(std::uint64_t slot_bytes, std::uint64_t first_fault,
+WEFT_HOST_DEVICE constexpr SlotOutcome outcome(std::uint64_t slot_bytes, std::uint32_t first_fault,
                                                bool left_over) {
   if (first_fault != kNoFault) return {slot_bytes, static_cast<Fault>(first_fault & 0xff), first_fault >> 8};
   return {slot_bytes, left_over ? Fault::kLeftOver : Fault::kNone, 0};
@@ -33,31 +34,49 @@ WEFT_DEVICE bool is_aligned(const void* at, unsigned bytes) {
   return reinterpret_cast<std::uintptr_t>(at) % bytes == 0;
 }
 
-// A whole tile of a slot, whatever its kind.
-template <typename C, typename Warp>
-WEFT_DEVICE Fault read_piece(Warp& warp, const std::uint8_t* slot, std::uint32_t slot_bytes,
-                             const PieceFound& piece, TileElements<C, Warp>& elements) {
+// What is wrong with a whole tile by its entry of the table alone.
+template <typename C>
+WEFT_DEVICE Fault check_piece(const PieceFound& piece, std::uint32_t slot_bytes) {
   if (piece.offset > slot_bytes || piece.bytes > slot_bytes - piece.offset) return Fault::kOutsideSlot;
-  const std::uint8_t* from = slot + piece.offset;
-  if (piece.kind == PieceKind::kCoded) return read_tile<C>(warp, from, piece.bytes, elements);
-  if (piece.kind == PieceKind::kRaw) {
-    if (piece.bytes != C::kShape.tile_bytes()) return Fault::kRawSize;
-    warp.each([&](unsigned lane) {
-      each_row([&](auto row) {
-        WEFT_UNROLLED
-        for (unsigned w = 0; w < C::kRowWords; ++w)
-          elements[lane].word[row][w] = warp.load_word(from + 4 * (C::kRowWords * (kLanes * row + lane) + w));
-      });
-    });
-    return Fault::kNone;
+  switch (piece.kind) {
+    case PieceKind::kCoded:
+      return piece.bytes < C::kShape.fixed_bytes() ? Fault::kShorterThanPlanes : Fault::kNone;
+    case PieceKind::kRaw:
+      return piece.bytes != C::kShape.tile_bytes() ? Fault::kRawSize : Fault::kNone;
+    case PieceKind::kConstant:
+      return piece.bytes != kPieceAlignment ? Fault::kConstantSize : Fault::kNone;
   }
-  if (piece.kind != PieceKind::kConstant) return Fault::kUnknownKind;
-  if (piece.bytes != kPieceAlignment) return Fault::kConstantSize;
-  const std::uint32_t word = element_everywhere<C>(warp.load_word(from));
+  return Fault::kUnknownKind;
+}
+
+// A whole tile that check_piece() has nothing against: first its loads, then the rest.
+template <typename C, typename Warp>
+WEFT_DEVICE void load_piece(Warp& warp, const std::uint8_t* from, const PieceFound& piece,
+                            PieceWords<C, Warp>& words) {
+  if (piece.kind == PieceKind::kCoded) {
+    load_tile<C>(warp, from, piece.bytes, words);
+    return;
+  }
+  warp.each([&](unsigned lane) {
+    words[lane].header = words[lane].list = 0;  // what an earlier tile left must not be kept in registers
+    const std::uint32_t constant = piece.kind == PieceKind::kConstant ? element_everywhere<C>(warp.load_word(from)) : 0;
+    each_row([&](auto row) {
+      WEFT_UNROLLED
+      for (unsigned w = 0; w < C::kRowWords; ++w)
+        words[lane].row[row][w] = piece.kind == PieceKind::kConstant
+                                      ? constant
+                                      : warp.load_word(from + 4 * (C::kRowWords * (kLanes * row + lane) + w));
+    });
+  });
+}
+template <typename C, typename Warp>
+WEFT_DEVICE Fault decode_piece(Warp& warp, const std::uint8_t* from, const PieceFound& piece,
+                               const PieceWords<C, Warp>& words, TileElements<C, Warp>& elements) {
+  if (piece.kind == PieceKind::kCoded) return decode_tile<C>(warp, from, piece.bytes, words, elements);
   warp.each([&](unsigned lane) {
     each_row([&](auto row) {
       WEFT_UNROLLED
-      for (unsigned w = 0; w < C::kRowWords; ++w) elements[lane].word[row][w] = word;
+      for (unsigned w = 0; w < C::kRowWords; ++w) elements[lane].word[row][w] = words[lane].row[row][w];
     });
   });
   return Fault::kNone;
@@ -71,13 +90,14 @@ class GroupReader {
   // `room` is what may be read at `slot`, of which the slot may take less.
   WEFT_DEVICE GroupReader(Group& group, const std::uint8_t* slot, std::uint64_t room,
                           std::uint64_t payload_bytes)
-      : slot_(slot), tables_(group), faults_(group) {
+      : slot_(slot), tables_(group), faults_(group), fetched_(group) {
     group.each_warp([&](Warp& warp, unsigned number) {
       const SlotFacts facts = read_slot_header<C>(warp, slot, room, payload_bytes);
       slot_bytes_ = static_cast<std::uint32_t>(facts.slot_bytes);
       header_fault_ = facts.fault;
       places_ = SlotPlaces<C>(static_cast<std::uint32_t>(payload_bytes), facts.raw);
-      tables_[number] = TableReader<C, Warp>(slot, places_, facts.raw);
+      if (facts.fault == Fault::kNone)
+        tables_[number] = TableReader<C, Warp>(warp, slot, places_, facts.raw);
       faults_[number] = kNoFault;
     });
   }
@@ -86,13 +106,23 @@ class GroupReader {
   WEFT_DEVICE Fault header_fault() const { return header_fault_; }
   WEFT_DEVICE const SlotPlaces<C>& places() const { return places_; }
 
-  WEFT_DEVICE PieceFound find(Warp& warp, unsigned number, std::uint32_t tile) {
-    return tables_[number].find(warp, places_, tile);
+  // A whole tile: its loads are made. Tiles of a warp in ascending order, at most 32 apart.
+  WEFT_DEVICE void fetch(Warp& warp, unsigned number, std::uint32_t tile) {
+    Fetched& next = fetched_[number];
+    next.tile = tile;
+    next.piece = tables_[number].find(warp, places_, tile);
+    next.sound = keep(number, tile, check_piece<C>(next.piece, slot_bytes_));
+    fetch_again(warp, number);
   }
-  // False where the piece has a fault, which is kept.
-  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, const PieceFound& piece,
-                        TileElements<C, Warp>& elements) {
-    return keep(number, tile, read_piece<C>(warp, slot_, slot_bytes_, piece, elements));
+  WEFT_DEVICE void fetch_again(Warp& warp, unsigned number) {
+    Fetched& next = fetched_[number];
+    if (next.sound) load_piece<C>(warp, slot_ + next.piece.offset, next.piece, next.words);
+  }
+  // What fetch() was for. False where the piece has a fault, which is kept.
+  WEFT_DEVICE bool read(Warp& warp, unsigned number, TileElements<C, Warp>& elements) {
+    const Fetched& next = fetched_[number];
+    return next.sound && keep(number, next.tile,
+                              decode_piece<C>(warp, slot_ + next.piece.offset, next.piece, next.words, elements));
   }
   // The last piece, if it is shorter than a tile: calls use(warp, where it is, whether its elements are one).
   // Then, for all, what became of the slot.
@@ -102,7 +132,7 @@ class GroupReader {
     group.each_warp([&](Warp& warp, unsigned number) {
       if (number != 0 || places_.pieces == 0) return;
       const std::uint32_t last = places_.pieces - 1;
-      const PieceFound piece = find(warp, number, last);
+      const PieceFound piece = tables_[number].find(warp, places_, last);
       const auto bytes = static_cast<unsigned>(places_.payload_bytes % SlotPlaces<C>::kTileBytes);
       if (bytes != 0) {
         const Fault fault = is_outside(piece) ? Fault::kOutsideSlot : check_last_piece<C>(piece, bytes);
@@ -111,19 +141,25 @@ class GroupReader {
       // Any fault of a piece comes before it.
       if (piece.offset + piece.bytes != slot_bytes_) keep(number, kLeftOverPiece, Fault::kLeftOver);
     });
-    const std::uint64_t first = group.smallest(faults_);
+    const std::uint32_t first = group.smallest(faults_);
     return outcome(slot_bytes_, first, left_over);
   }
 
  private:
-  static constexpr std::uint32_t kLeftOverPiece = ~std::uint32_t{0};
+  static constexpr std::uint32_t kLeftOverPiece = 0x00fffffe;  // behind all that there are
+  struct Fetched {
+    PieceFound piece;
+    std::uint32_t tile;
+    bool sound;
+    PieceWords<C, Warp> words;
+  };
 
   WEFT_DEVICE bool is_outside(const PieceFound& piece) const {
     return piece.offset > slot_bytes_ || piece.bytes > slot_bytes_ - piece.offset;
   }
   WEFT_DEVICE bool keep(unsigned number, std::uint32_t tile, Fault fault) {
     if (fault == Fault::kNone) return true;
-    const std::uint64_t found = fault_of_piece(tile, fault);
+    const std::uint32_t found = fault_of_piece(tile, fault);
     faults_[number] = found < faults_[number] ? found : faults_[number];
     return false;
   }
@@ -133,7 +169,8 @@ class GroupReader {
   Fault header_fault_;
   SlotPlaces<C> places_;
   typename Group::template EachWarp<TableReader<C, Warp>> tables_;
-  typename Group::template EachWarp<std::uint64_t> faults_;
+  typename Group::template EachWarp<std::uint32_t> faults_;
+  typename Group::template EachWarp<Fetched> fetched_;
 };
 
 }  // namespace weft::compression::cuda

@@ -27,10 +27,12 @@ class GroupWriter {
 
   // In a first look of all warps: what is to be written, nothing if this warp has no tile.
   WEFT_DEVICE TilePlan<C, Warp>& plan(unsigned warp) { return plans_[warp]; }
-  WEFT_DEVICE void set_size(unsigned warp, unsigned bytes) { sizes_[warp] = bytes; }
+  // Or no tile: what an earlier round left in the plan must not be kept in registers.
+  WEFT_DEVICE void skip(unsigned warp) { plans_[warp] = {}; }
   // Then, for all: tile `first` + warp is written.
   WEFT_DEVICE void write_round(Group& group, std::uint32_t first) {
     std::uint32_t total = 0;
+    group.each_warp([&](Warp&, unsigned number) { sizes_[number] = plans_[number].bytes; });
     group.sums_below(sizes_, below_, total);
     group.each_warp([&](Warp& warp, unsigned number) {
       const std::uint32_t tile = first + number;

@@ -60,6 +60,11 @@ class HostWarp {
     }
     return below;
   }
+  // What all lanes have alike.
+  std::uint32_t same(const Each<std::uint32_t>& values) const {
+    for (const std::uint32_t value : values.value) faults_ += value != values[0];
+    return values[0];
+  }
   std::uint32_t from_lane(const Each<std::uint32_t>& values, unsigned lane) const { return values[lane]; }
   // Before a lane reads what another has written to the scratch.
   void sync() { written_.fill(false); }
@@ -160,8 +165,8 @@ class HostBlock {
       total += sizes[warp];
     }
   }
-  std::uint64_t smallest(const EachWarp<std::uint64_t>& values) const {
-    std::uint64_t least = ~std::uint64_t{0};
+  std::uint32_t smallest(const EachWarp<std::uint32_t>& values) const {
+    std::uint32_t least = ~std::uint32_t{0};
     for (unsigned warp = 0; warp < warps(); ++warp) least = values[warp] < least ? values[warp] : least;
     return least;
   }

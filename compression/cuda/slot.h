@@ -24,8 +24,11 @@
 
 namespace weft::compression::cuda {
 
+// kAhead: a warp loads its next tile while it codes this one, which hides the memory's latency where few warps are
+// resident, and takes 16 to 36 registers (twice that for FP32).
+
 // Codes `bytes` bytes at `source`.
-template <typename C, typename Group>
+template <typename C, bool kAhead = false, typename Group>
 WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint64_t bytes,
                              std::uint8_t* slot) {
   using Warp = typename Group::Warp;
@@ -35,16 +38,20 @@ WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint
   const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   const bool aligned = is_aligned(source, 4 * C::kRowWords);
   GroupWriter<C, Group> writer(group, slot, places);
+  typename Group::template EachWarp<TileElements<C, Warp>> loaded(group);
+  const auto load = [&](Warp& warp, unsigned number, std::uint32_t tile) {
+    if (tile < places.whole_tiles) load_elements<C>(warp, source + tile * kTileBytes, aligned, loaded[number]);
+  };
+  if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { load(warp, number, number); });
   WEFT_ROLLED
   for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
-      writer.set_size(number, 0);
       const std::uint32_t tile = first + number;
-      if (tile >= places.whole_tiles) return;
-      TileElements<C, Warp> elements;
-      load_elements<C>(warp, source + tile * kTileBytes, aligned, elements);
+      if (tile >= places.whole_tiles) return writer.skip(number);
+      if constexpr (!kAhead) load(warp, number, tile);
+      const TileElements<C, Warp> elements = loaded[number];
+      if constexpr (kAhead) load(warp, number, tile + group.warps());
       plan_tile<C>(warp, elements, magnitudes_of<C>(warp, elements), writer.plan(number));
-      writer.set_size(number, writer.plan(number).bytes);
     });
     writer.write_round(group, first);
   }
@@ -55,7 +62,7 @@ WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint
 }
 
 // Decodes a slot of at most `room` bytes, which must hold exactly `bytes` of payload.
-template <typename C, typename Group>
+template <typename C, bool kAhead = false, typename Group>
 WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                std::uint8_t* destination, std::uint64_t bytes) {
   using Warp = typename Group::Warp;
@@ -64,14 +71,20 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
   const std::uint32_t whole_tiles = reader.places().whole_tiles;
+  const auto fetch = [&](Warp& warp, unsigned number, std::uint32_t tile) {
+    if (tile < whole_tiles) reader.fetch(warp, number, tile);
+  };
+  if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { fetch(warp, number, number); });
   WEFT_ROLLED
   for (std::uint32_t first = 0; first < whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
       const std::uint32_t tile = first + number;
       if (tile >= whole_tiles) return;
       TileElements<C, Warp> elements;
-      if (reader.read(warp, number, tile, reader.find(warp, number, tile), elements))
-        store_elements<C>(warp, elements, destination + tile * kTileBytes, aligned);
+      if constexpr (!kAhead) fetch(warp, number, tile);
+      const bool sound = reader.read(warp, number, elements);
+      if constexpr (kAhead) fetch(warp, number, tile + group.warps());
+      if (sound) store_elements<C>(warp, elements, destination + tile * kTileBytes, aligned);
     });
   }
   return reader.finish(group, [&](Warp& warp, const std::uint8_t* from, bool constant) {
@@ -84,33 +97,70 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
   });
 }
 
-// One tile of a slot, reduced with `local`; false where the slot has a fault.
-template <typename C, ReduceOp kOp, typename Group>
-WEFT_DEVICE bool read_and_reduce(GroupReader<C, Group>& reader, typename Group::Warp& warp, unsigned number,
-                                 std::uint32_t tile, const std::uint8_t* local, bool aligned, int divisor,
-                                 TileElements<C, typename Group::Warp>& elements,
-                                 typename Group::Warp::template Each<std::uint32_t>& most) {
+// The tiles of a slot, reduced with `local`.
+template <typename C, ReduceOp kOp, bool kAhead, typename Group>
+class ReducedTiles {
+ public:
   using Warp = typename Group::Warp;
-  const PieceFound piece = reader.find(warp, number, tile);
-  // Twice only where a result is NaN: what was decoded is not kept beside the result.
-  WEFT_ROLLED
-  for (bool exactly = divisor != 1;; exactly = true) {
-    if (!reader.read(warp, number, tile, piece, elements)) return false;
-    TileElements<C, Warp> here;
-    load_elements<C>(warp, local, aligned, here);
-    if (exactly) {
-      reduce_exactly<C, kOp>(warp, here, elements, divisor, most);
-      return true;
-    }
-    reduce_numbers<C, kOp>(warp, here, elements, most);
-    typename Warp::template Each<bool> nan;
-    warp.each([&](unsigned lane) { nan[lane] = has_nan<C>(most[lane]); });
-    if (!warp.any(nan)) return true;
+  using Words = typename Warp::template Each<std::uint32_t>;
+
+  WEFT_DEVICE ReducedTiles(Group& group, GroupReader<C, Group>& reader, const std::uint8_t* local, int divisor)
+      : reader_(reader),
+        local_(local),
+        aligned_(is_aligned(local, 4 * C::kRowWords)),
+        divisor_(divisor),
+        warps_(group.warps()),
+        here_(group) {
+    if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { fetch(warp, number, number); });
   }
-}
+
+  // Tile `tile` and the magnitudes of its elements; false where the slot has a fault.
+  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, TileElements<C, Warp>& elements,
+                        Words& most) {
+    if constexpr (!kAhead) fetch(warp, number, tile);
+    const bool sound = reduce(warp, number, tile, elements, most);
+    if constexpr (kAhead) fetch(warp, number, tile + warps_);
+    return sound;
+  }
+
+ private:
+  WEFT_DEVICE void fetch(Warp& warp, unsigned number, std::uint32_t tile) {
+    if (tile >= reader_.places().whole_tiles) return;
+    reader_.fetch(warp, number, tile);
+    load_local(warp, number, tile);
+  }
+  WEFT_DEVICE void load_local(Warp& warp, unsigned number, std::uint32_t tile) {
+    load_elements<C>(warp, local_ + tile * SlotPlaces<C>::kTileBytes, aligned_, here_[number]);
+  }
+  WEFT_DEVICE bool reduce(Warp& warp, unsigned number, std::uint32_t tile, TileElements<C, Warp>& elements,
+                          Words& most) {
+    // Twice only where a result is NaN: what was decoded is not kept beside the result.
+    WEFT_ROLLED
+    for (bool exactly = divisor_ != 1;; exactly = true) {
+      if (!reader_.read(warp, number, elements)) return false;
+      if (exactly) {
+        reduce_exactly<C, kOp>(warp, here_[number], elements, divisor_, most);
+        return true;
+      }
+      reduce_numbers<C, kOp>(warp, here_[number], elements, most);
+      typename Warp::template Each<bool> nan;
+      warp.each([&](unsigned lane) { nan[lane] = has_nan<C>(most[lane]); });
+      if (!warp.any(nan)) return true;
+      reader_.fetch_again(warp, number);
+      load_local(warp, number, tile);
+    }
+  }
+
+  GroupReader<C, Group>& reader_;
+  const std::uint8_t* local_;
+  bool aligned_;
+  int divisor_;
+  unsigned warps_;
+  typename Group::template EachWarp<TileElements<C, Warp>> here_;
+};
 
 // destination = local (op) what the slot holds, then divided by `divisor`. All have `bytes` bytes.
-template <typename C, ReduceOp kOp, typename Group>
+template <typename C, ReduceOp kOp, bool kAhead = false, typename Group>
 WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                       const std::uint8_t* local, std::uint8_t* destination,
                                       std::uint64_t bytes, int divisor = 1) {
@@ -120,7 +170,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
   if (bytes % C::kRowWords != 0) return {0, Fault::kPayloadSize, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
-  const bool local_aligned = is_aligned(local, 4 * C::kRowWords);
+  ReducedTiles<C, kOp, kAhead, Group> tiles(group, reader, local, divisor);
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
   const std::uint32_t whole_tiles = reader.places().whole_tiles;
   WEFT_ROLLED
@@ -130,8 +180,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
       if (tile >= whole_tiles) return;
       TileElements<C, Warp> elements;
       typename Warp::template Each<std::uint32_t> most;
-      if (read_and_reduce<C, kOp>(reader, warp, number, tile, local + at, local_aligned, divisor, elements,
-                                  most))
+      if (tiles.read(warp, number, tile, elements, most))
         store_elements<C>(warp, elements, destination + at, aligned);
     });
   }
@@ -151,7 +200,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
 
 // The same result, coded into `next_slot` and never written elsewhere. The outcome is that of the slot that
 // was read, or, if it has no fault, the size of the one that was written.
-template <typename C, ReduceOp kOp, typename Group>
+template <typename C, ReduceOp kOp, bool kAhead = false, typename Group>
 WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                            const std::uint8_t* local, std::uint8_t* next_slot,
                                            std::uint64_t bytes, int divisor = 1) {
@@ -162,27 +211,24 @@ WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slo
   if (!is_aligned(next_slot, 4)) return {0, Fault::kMisaligned, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
-  const bool aligned = is_aligned(local, 4 * C::kRowWords);
+  ReducedTiles<C, kOp, kAhead, Group> tiles(group, reader, local, divisor);
   const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   GroupWriter<C, Group> writer(group, next_slot, places);
   WEFT_ROLLED
   for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
     group.each_warp([&](Warp& warp, unsigned number) {
       const std::uint32_t tile = first + number;
-      TilePlan<C, Warp>& plan = writer.plan(number);
-      writer.set_size(number, 0);
-      if (tile >= places.whole_tiles) return;
+      if (tile >= places.whole_tiles) return writer.skip(number);
       TileElements<C, Warp> elements;
       typename Warp::template Each<std::uint32_t> most;
-      if (read_and_reduce<C, kOp>(reader, warp, number, tile, local + tile * kTileBytes, aligned, divisor,
-                                  elements, most)) {
-        plan_tile<C>(warp, elements, most, plan);
+      if (tiles.read(warp, number, tile, elements, most)) {
+        plan_tile<C>(warp, elements, most, writer.plan(number));
       } else {
+        TilePlan<C, Warp> plan{};
         plan.kind = PieceKind::kConstant;  // something short: the slot is of no use any more
         plan.bytes = kPieceAlignment;
-        plan.first = 0;
+        writer.plan(number) = plan;
       }
-      writer.set_size(number, plan.bytes);
     });
     writer.write_round(group, first);
   }

@@ -4,28 +4,10 @@
 
 #include "compression/cuda/coding_choice.h"
 #include "compression/cuda/device_lanes.cuh"
-#include "compression/cuda/slot.h"
+#include "compression/cuda/slot_of_array.cuh"
 
 namespace weft::compression::cuda {
 namespace {
-
-template <typename C, SlotKernel kKernel, ReduceOp kOp, typename Group>
-WEFT_DEVICE void run_slot(const SlotArray& array, const SlotCall& call, Group& group, std::uint64_t i) {
-  const std::uint64_t bytes = array.payload_bytes, at = i * bytes, slot = i * array.stride_bytes;
-  SlotOutcome result;
-  if constexpr (kKernel == SlotKernel::kPack)
-    result = pack<C>(group, call.payload + at, bytes, call.slots + slot);
-  if constexpr (kKernel == SlotKernel::kUnpack)
-    result = unpack<C>(group, call.received + slot, array.stride_bytes, call.destination + at, bytes);
-  if constexpr (kKernel == SlotKernel::kUnpackReduce)
-    result = unpack_reduce<C, kOp>(group, call.received + slot, array.stride_bytes, call.payload + at,
-                                   call.destination + at, bytes, call.divisor);
-  if constexpr (kKernel == SlotKernel::kUnpackReducePack)
-    result = unpack_reduce_pack<C, kOp>(group, call.received + slot, array.stride_bytes, call.payload + at,
-                                        call.slots + slot, bytes, call.divisor);
-  if (threadIdx.x % (kLanes * group.warps()) == 0)
-    call.outcomes[i] = {result.slot_bytes, result.piece, result.fault};
-}
 
 template <typename C, SlotKernel kKernel, ReduceOp kOp>
 __global__ void __launch_bounds__(kKernelWarps* kLanes, 1) slot_kernel(SlotArray array, SlotCall call) {

@@ -95,8 +95,10 @@ template <typename C, typename Warp>
 class TableReader {
  public:
   TableReader() = default;
-  WEFT_DEVICE TableReader(const std::uint8_t* slot, const SlotPlaces<C>& places, bool raw)
-      : slot_(slot), raw_(raw), known_(0), next_offset_(places.pieces_offset) {}
+  WEFT_DEVICE TableReader(Warp& warp, const std::uint8_t* slot, const SlotPlaces<C>& places, bool raw)
+      : slot_(slot), raw_(raw), known_(0), next_offset_(places.pieces_offset) {
+    if (!raw) load_ahead(warp, places);
+  }
 
   // All lanes together.
   WEFT_DEVICE PieceFound find(Warp& warp, const SlotPlaces<C>& places, std::uint32_t piece) {
@@ -110,28 +112,35 @@ class TableReader {
     const auto index = static_cast<unsigned>(piece % kLanes);
     const std::uint32_t entry = warp.from_lane(entries_, index);
     return {static_cast<PieceKind>(entry >> 14), entry % (1u << 14) * static_cast<unsigned>(kPieceAlignment),
-            offset_ + warp.from_lane(before_, index)};
+            warp.from_lane(places_, index)};
   }
 
  private:
-  WEFT_DEVICE void advance(Warp& warp, const SlotPlaces<C>& places) {
-    typename Warp::template Each<std::uint32_t> sizes;
+  // The entries behind those that are known: by the time that they are asked for, they are here.
+  WEFT_DEVICE void load_ahead(Warp& warp, const SlotPlaces<C>& places) {
     warp.each([&](unsigned lane) {
       const std::uint32_t piece = known_ + lane;
-      entries_[lane] = piece < places.pieces ? warp.load_half(slot_ + kSlotHeaderBytes + 2 * piece) : 0u;
+      ahead_[lane] = piece < places.pieces ? warp.load_half(slot_ + kSlotHeaderBytes + 2 * piece) : 0u;
+    });
+  }
+  WEFT_DEVICE void advance(Warp& warp, const SlotPlaces<C>& places) {
+    entries_ = ahead_;
+    typename Warp::template Each<std::uint32_t> sizes;
+    warp.each([&](unsigned lane) {
       sizes[lane] = entries_[lane] % (1u << 14) * static_cast<unsigned>(kPieceAlignment);
     });
     std::uint32_t total = 0;
-    offset_ = next_offset_;
-    before_ = warp.sums_below(sizes, total);
+    places_ = warp.sums_below(sizes, total);
+    warp.each([&](unsigned lane) { places_[lane] += next_offset_; });
     next_offset_ += total;
     known_ += kLanes;
+    load_ahead(warp, places);
   }
 
   const std::uint8_t* slot_;
   bool raw_;
-  std::uint32_t known_, offset_, next_offset_;
-  typename Warp::template Each<std::uint32_t> entries_, before_;
+  std::uint32_t known_, next_offset_;
+  typename Warp::template Each<std::uint32_t> entries_, places_, ahead_;
 };
 
 }  // namespace weft::compression::cuda

@@ -1,0 +1,30 @@
+// The primitives for bfloat16 at level fast as kernels that differ in what only a GPU can tell: warps of a block,
+// registers of a thread, loads ahead, caches. codec_cuda_bench measures them side by side; what wins becomes the
+// choice of slot_kernels.cu and of a collective's kernel.
+//
+// As slot_kernels.h. Compiled for sm_90a alone: elsewhere launching fails with cudaErrorNoKernelImageForDevice.
+#pragma once
+
+#include "compression/cuda/slot_kernels.h"
+
+namespace weft::compression::cuda {
+
+struct SlotVariant {
+  unsigned warps;  // of a block
+  unsigned blocks;  // that one multiprocessor must be able to hold: fewer registers
+  bool ahead, streaming;
+};
+inline constexpr SlotVariant kSlotVariants[] = {
+    {8, 1, false, false},  {8, 1, true, false},   {8, 3, false, false},  {8, 2, true, false},
+    {16, 1, false, false}, {16, 1, true, false},  {16, 1, false, true},  {24, 1, false, false},
+    {32, 1, false, false},
+};
+inline constexpr unsigned kSlotVariantCount = sizeof(kSlotVariants) / sizeof(kSlotVariants[0]);
+
+// kPack, kUnpack, kUnpackReducePack; the sum.
+int run_slot_variant(unsigned variant, const SlotArray& array, const SlotCall& call, unsigned blocks,
+                     CUstream_st* stream);
+// Blocks that one multiprocessor holds at the same time, and registers of a thread; a cudaError_t.
+int slot_variant_resources(unsigned variant, SlotKernel kernel, int& resident, int& registers);
+
+}  // namespace weft::compression::cuda
