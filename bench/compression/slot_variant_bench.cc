@@ -17,6 +17,7 @@ std::string name_of(unsigned variant) {
   std::string name = std::to_string(of.warps) + " warps";
   if (of.blocks > 1) name += " x " + std::to_string(of.blocks);
   if (of.ahead) name += ", ahead";
+  if (of.local_late) name += ", late";
   if (of.streaming) name += ", streaming";
   return name;
 }

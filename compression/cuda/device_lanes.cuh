@@ -72,6 +72,18 @@ class DeviceWarpOf {
     return *reinterpret_cast<const std::uint32_t*>(field_ + index);
   }
 
+  // What will be loaded soon, to the second cache; at most 4 KiB.
+  WEFT_DEVICE void expect(const std::uint8_t* from, unsigned bytes) const {
+    constexpr unsigned kLine = 128;
+    if (kLine * lane_ < bytes)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from + kLine * lane_)));
+  }
+  // An address that others are told from by constants: the compiler must not add up each by itself.
+  template <typename T>
+  WEFT_DEVICE T* base(T* at) const {
+    asm volatile("" : "+l"(at));
+    return at;
+  }
   // Volatile, so that loads are made where they stand: a compiler would move them behind the checks of what was
   // loaded before, and the warp would wait for memory twice.
   template <unsigned kWords>

@@ -53,19 +53,22 @@ WEFT_DEVICE Fault check_piece(const PieceFound& piece, std::uint32_t slot_bytes)
 template <typename C, typename Warp>
 WEFT_DEVICE void load_piece(Warp& warp, const std::uint8_t* from, const PieceFound& piece,
                             PieceWords<C, Warp>& words) {
-  if (piece.kind == PieceKind::kCoded) {
-    load_tile<C>(warp, from, piece.bytes, words);
-    return;
-  }
+  if (piece.kind == PieceKind::kCoded) return load_tile<C>(warp, from, piece.bytes, words);
   warp.each([&](unsigned lane) {
-    words[lane].header = words[lane].list = 0;  // what an earlier tile left must not be kept in registers
-    const std::uint32_t constant = piece.kind == PieceKind::kConstant ? element_everywhere<C>(warp.load_word(from)) : 0;
+    words[lane].header = words[lane].list = 0;
+    if (piece.kind == PieceKind::kConstant) {
+      const std::uint32_t element = element_everywhere<C>(warp.load_word(from));
+      each_row([&](auto row) {
+        WEFT_UNROLLED
+        for (unsigned w = 0; w < C::kRowWords; ++w) words[lane].row[row][w] = element;
+      });
+      return;
+    }
+    const std::uint8_t* at = warp.base(from + 4 * C::kRowWords * lane);
     each_row([&](auto row) {
       WEFT_UNROLLED
       for (unsigned w = 0; w < C::kRowWords; ++w)
-        words[lane].row[row][w] = piece.kind == PieceKind::kConstant
-                                      ? constant
-                                      : warp.load_word(from + 4 * (C::kRowWords * (kLanes * row + lane) + w));
+        words[lane].row[row][w] = warp.load_word(at + 4 * (C::kRowWords * kLanes * row + w));
     });
   });
 }
@@ -82,6 +85,14 @@ WEFT_DEVICE Fault decode_piece(Warp& warp, const std::uint8_t* from, const Piece
   return Fault::kNone;
 }
 
+// A tile whose loads were made.
+template <typename C, typename Warp>
+struct FetchedTile {
+  PieceFound piece;
+  bool sound;  // by its entry of the table
+  PieceWords<C, Warp> words;
+};
+
 template <typename C, typename Group>
 class GroupReader {
  public:
@@ -90,7 +101,7 @@ class GroupReader {
   // `room` is what may be read at `slot`, of which the slot may take less.
   WEFT_DEVICE GroupReader(Group& group, const std::uint8_t* slot, std::uint64_t room,
                           std::uint64_t payload_bytes)
-      : slot_(slot), tables_(group), faults_(group), fetched_(group) {
+      : slot_(slot), tables_(group), faults_(group) {
     group.each_warp([&](Warp& warp, unsigned number) {
       const SlotFacts facts = read_slot_header<C>(warp, slot, room, payload_bytes);
       slot_bytes_ = static_cast<std::uint32_t>(facts.slot_bytes);
@@ -106,23 +117,25 @@ class GroupReader {
   WEFT_DEVICE Fault header_fault() const { return header_fault_; }
   WEFT_DEVICE const SlotPlaces<C>& places() const { return places_; }
 
+  using Fetched = FetchedTile<C, Warp>;
   // A whole tile: its loads are made. Tiles of a warp in ascending order, at most 32 apart.
-  WEFT_DEVICE void fetch(Warp& warp, unsigned number, std::uint32_t tile) {
-    Fetched& next = fetched_[number];
-    next.tile = tile;
-    next.piece = tables_[number].find(warp, places_, tile);
-    next.sound = keep(number, tile, check_piece<C>(next.piece, slot_bytes_));
-    fetch_again(warp, number);
+  WEFT_DEVICE void fetch(Warp& warp, unsigned number, std::uint32_t tile, Fetched& fetched) {
+    fetched.piece = tables_[number].find(warp, places_, tile);
+    fetched.sound = keep(number, tile, check_piece<C>(fetched.piece, slot_bytes_));
+    fetch_again(warp, fetched);
   }
-  WEFT_DEVICE void fetch_again(Warp& warp, unsigned number) {
-    Fetched& next = fetched_[number];
-    if (next.sound) load_piece<C>(warp, slot_ + next.piece.offset, next.piece, next.words);
+  WEFT_DEVICE void fetch_again(Warp& warp, Fetched& fetched) {
+    if (fetched.sound)
+      load_piece<C>(warp, slot_ + fetched.piece.offset, fetched.piece, fetched.words);
+    else
+      fetched.words = {};
   }
-  // What fetch() was for. False where the piece has a fault, which is kept.
-  WEFT_DEVICE bool read(Warp& warp, unsigned number, TileElements<C, Warp>& elements) {
-    const Fetched& next = fetched_[number];
-    return next.sound && keep(number, next.tile,
-                              decode_piece<C>(warp, slot_ + next.piece.offset, next.piece, next.words, elements));
+  // False where the piece has a fault, which is kept.
+  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, const Fetched& fetched,
+                        TileElements<C, Warp>& elements) {
+    return fetched.sound && keep(number, tile,
+                                 decode_piece<C>(warp, slot_ + fetched.piece.offset, fetched.piece,
+                                                 fetched.words, elements));
   }
   // The last piece, if it is shorter than a tile: calls use(warp, where it is, whether its elements are one).
   // Then, for all, what became of the slot.
@@ -147,12 +160,6 @@ class GroupReader {
 
  private:
   static constexpr std::uint32_t kLeftOverPiece = 0x00fffffe;  // behind all that there are
-  struct Fetched {
-    PieceFound piece;
-    std::uint32_t tile;
-    bool sound;
-    PieceWords<C, Warp> words;
-  };
 
   WEFT_DEVICE bool is_outside(const PieceFound& piece) const {
     return piece.offset > slot_bytes_ || piece.bytes > slot_bytes_ - piece.offset;
@@ -170,7 +177,6 @@ class GroupReader {
   SlotPlaces<C> places_;
   typename Group::template EachWarp<TableReader<C, Warp>> tables_;
   typename Group::template EachWarp<std::uint32_t> faults_;
-  typename Group::template EachWarp<Fetched> fetched_;
 };
 
 }  // namespace weft::compression::cuda

@@ -21,24 +21,21 @@ class GroupWriter {
       : slot_(slot),
         places_(places),
         offset_(places.pieces_offset),
-        plans_(group),
         sizes_(group),
         below_(group) {}
 
-  // In a first look of all warps: what is to be written, nothing if this warp has no tile.
-  WEFT_DEVICE TilePlan<C, Warp>& plan(unsigned warp) { return plans_[warp]; }
-  // Or no tile: what an earlier round left in the plan must not be kept in registers.
-  WEFT_DEVICE void skip(unsigned warp) { plans_[warp] = {}; }
-  // Then, for all: tile `first` + warp is written.
-  WEFT_DEVICE void write_round(Group& group, std::uint32_t first) {
+  // Of one round, and no longer: what a plan held in the round before must not be kept in registers.
+  using Plans = typename Group::template EachWarp<TilePlan<C, Warp>>;
+  // Tile `first` + warp is written, if there is one; `plans` of all others are {}.
+  WEFT_DEVICE void write_round(Group& group, std::uint32_t first, Plans& plans) {
     std::uint32_t total = 0;
-    group.each_warp([&](Warp&, unsigned number) { sizes_[number] = plans_[number].bytes; });
+    group.each_warp([&](Warp&, unsigned number) { sizes_[number] = plans[number].bytes; });
     group.sums_below(sizes_, below_, total);
     group.each_warp([&](Warp& warp, unsigned number) {
       const std::uint32_t tile = first + number;
       if (tile >= places_.whole_tiles) return;
-      write_tile<C>(warp, plans_[number], slot_ + offset_ + below_[number]);
-      write_entry(warp, tile, plans_[number].kind, plans_[number].bytes);
+      write_tile<C>(warp, plans[number], slot_ + offset_ + below_[number]);
+      write_entry(warp, tile, plans[number].kind, plans[number].bytes);
     });
     offset_ += total;
   }
@@ -82,7 +79,6 @@ class GroupWriter {
   std::uint8_t* slot_;
   const SlotPlaces<C>& places_;
   std::uint32_t offset_;
-  typename Group::template EachWarp<TilePlan<C, Warp>> plans_;
   typename Group::template EachWarp<std::uint32_t> sizes_, below_;
 };
 

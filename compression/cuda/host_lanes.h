@@ -86,6 +86,11 @@ class HostWarp {
     return result;
   }
 
+  void expect(const std::uint8_t*, unsigned) const {}
+  template <typename T>
+  T* base(T* at) const {
+    return at;
+  }
   template <unsigned kWords>
   void load(const std::uint8_t* from, std::uint32_t (&words)[kWords]) const {
     aligned(from, sizeof(words));

@@ -24,11 +24,55 @@
 
 namespace weft::compression::cuda {
 
-// kAhead: a warp loads its next tile while it codes this one, which hides the memory's latency where few warps are
-// resident, and takes 16 to 36 registers (twice that for FP32).
+// When a tile's loads are made. Which is best only a GPU can tell (codec_cuda_bench).
+struct Loads {
+  // Of the next tile while this one is coded: hides the memory's latency where few warps are resident, and takes
+  // registers.
+  bool ahead = false;
+  // A reduction's local elements only when the slot's have been decoded; until then they are on their way to the
+  // second cache. Takes 16 registers fewer (FP32: 32).
+  bool local_late = false;
+};
+
+// The whole tiles of a slot, a round of the group at a time. load(warp, number, tile, loaded) makes a tile's loads;
+// work(warp, number, tile, loaded, round, next) does the rest and calls next() when it needs `loaded` no more, round
+// being what the warp hands over to end_round(first, rounds).
+template <Loads kLoads, typename Loaded, typename Round, typename Group, typename Load, typename Work, typename End>
+WEFT_DEVICE void each_round(Group& group, std::uint32_t tiles, const Load& load, const Work& work, const End& end) {
+  using Warp = typename Group::Warp;
+  typename Group::template EachWarp<Loaded> ahead(group);
+  const auto load_ahead = [&](Warp& warp, unsigned number, std::uint32_t tile) {
+    if (tile < tiles)
+      load(warp, number, tile, ahead[number]);
+    else
+      ahead[number] = {};
+  };
+  if constexpr (kLoads.ahead) group.each_warp([&](Warp& warp, unsigned number) { load_ahead(warp, number, number); });
+  WEFT_ROLLED
+  for (std::uint32_t first = 0; first < tiles; first += group.warps()) {
+    typename Group::template EachWarp<Round> rounds(group);
+    group.each_warp([&](Warp& warp, unsigned number) {
+      const std::uint32_t tile = first + number;
+      if (tile >= tiles) {
+        rounds[number] = {};
+        return;
+      }
+      if constexpr (kLoads.ahead) {
+        work(warp, number, tile, ahead[number], rounds[number],
+             [&] { load_ahead(warp, number, tile + group.warps()); });
+      } else {
+        Loaded loaded;
+        load(warp, number, tile, loaded);
+        work(warp, number, tile, loaded, rounds[number], [] {});
+      }
+    });
+    end(first, rounds);
+  }
+}
+struct NoRound {};
 
 // Codes `bytes` bytes at `source`.
-template <typename C, bool kAhead = false, typename Group>
+template <typename C, Loads kLoads = Loads{}, typename Group>
 WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint64_t bytes,
                              std::uint8_t* slot) {
   using Warp = typename Group::Warp;
@@ -38,23 +82,17 @@ WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint
   const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   const bool aligned = is_aligned(source, 4 * C::kRowWords);
   GroupWriter<C, Group> writer(group, slot, places);
-  typename Group::template EachWarp<TileElements<C, Warp>> loaded(group);
-  const auto load = [&](Warp& warp, unsigned number, std::uint32_t tile) {
-    if (tile < places.whole_tiles) load_elements<C>(warp, source + tile * kTileBytes, aligned, loaded[number]);
-  };
-  if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { load(warp, number, number); });
-  WEFT_ROLLED
-  for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
-    group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint32_t tile = first + number;
-      if (tile >= places.whole_tiles) return writer.skip(number);
-      if constexpr (!kAhead) load(warp, number, tile);
-      const TileElements<C, Warp> elements = loaded[number];
-      if constexpr (kAhead) load(warp, number, tile + group.warps());
-      plan_tile<C>(warp, elements, magnitudes_of<C>(warp, elements), writer.plan(number));
-    });
-    writer.write_round(group, first);
-  }
+  each_round<kLoads, TileElements<C, Warp>, TilePlan<C, Warp>>(
+      group, places.whole_tiles,
+      [&](Warp& warp, unsigned, std::uint32_t tile, auto& loaded) {
+        load_elements<C>(warp, source + tile * kTileBytes, aligned, loaded);
+      },
+      [&](Warp& warp, unsigned, std::uint32_t, auto& loaded, auto& plan, const auto& next) {
+        const TileElements<C, Warp> elements = loaded;
+        next();
+        plan_tile<C>(warp, elements, magnitudes_of<C>(warp, elements), plan);
+      },
+      [&](std::uint32_t first, auto& plans) { writer.write_round(group, first, plans); });
   const std::uint8_t* last = source + places.whole_tiles * kTileBytes;
   const std::uint64_t written =
       writer.finish(group, last, [&](unsigned index) { return element_at<C>(last, index); });
@@ -62,7 +100,7 @@ WEFT_DEVICE SlotOutcome pack(Group& group, const std::uint8_t* source, std::uint
 }
 
 // Decodes a slot of at most `room` bytes, which must hold exactly `bytes` of payload.
-template <typename C, bool kAhead = false, typename Group>
+template <typename C, Loads kLoads = Loads{}, typename Group>
 WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                std::uint8_t* destination, std::uint64_t bytes) {
   using Warp = typename Group::Warp;
@@ -71,22 +109,18 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
   const std::uint32_t whole_tiles = reader.places().whole_tiles;
-  const auto fetch = [&](Warp& warp, unsigned number, std::uint32_t tile) {
-    if (tile < whole_tiles) reader.fetch(warp, number, tile);
-  };
-  if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { fetch(warp, number, number); });
-  WEFT_ROLLED
-  for (std::uint32_t first = 0; first < whole_tiles; first += group.warps()) {
-    group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint32_t tile = first + number;
-      if (tile >= whole_tiles) return;
-      TileElements<C, Warp> elements;
-      if constexpr (!kAhead) fetch(warp, number, tile);
-      const bool sound = reader.read(warp, number, elements);
-      if constexpr (kAhead) fetch(warp, number, tile + group.warps());
-      if (sound) store_elements<C>(warp, elements, destination + tile * kTileBytes, aligned);
-    });
-  }
+  each_round<kLoads, FetchedTile<C, Warp>, NoRound>(
+      group, whole_tiles,
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded) {
+        reader.fetch(warp, number, tile, loaded);
+      },
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded, auto&, const auto& next) {
+        TileElements<C, Warp> elements;
+        const bool sound = reader.read(warp, number, tile, loaded, elements);
+        next();
+        if (sound) store_elements<C>(warp, elements, destination + tile * kTileBytes, aligned);
+      },
+      [](std::uint32_t, auto&) {});
   return reader.finish(group, [&](Warp& warp, const std::uint8_t* from, bool constant) {
     const std::uint64_t done = whole_tiles * kTileBytes;
     warp.each([&](unsigned lane) {
@@ -98,69 +132,62 @@ WEFT_DEVICE SlotOutcome unpack(Group& group, const std::uint8_t* slot, std::uint
 }
 
 // The tiles of a slot, reduced with `local`.
-template <typename C, ReduceOp kOp, bool kAhead, typename Group>
+template <typename C, ReduceOp kOp, Loads kLoads, typename Group>
 class ReducedTiles {
  public:
   using Warp = typename Group::Warp;
-  using Words = typename Warp::template Each<std::uint32_t>;
+  struct Loaded {
+    FetchedTile<C, Warp> received;
+    TileElements<C, Warp> local;
+  };
 
-  WEFT_DEVICE ReducedTiles(Group& group, GroupReader<C, Group>& reader, const std::uint8_t* local, int divisor)
-      : reader_(reader),
-        local_(local),
-        aligned_(is_aligned(local, 4 * C::kRowWords)),
-        divisor_(divisor),
-        warps_(group.warps()),
-        here_(group) {
-    if constexpr (kAhead) group.each_warp([&](Warp& warp, unsigned number) { fetch(warp, number, number); });
-  }
+  WEFT_DEVICE ReducedTiles(GroupReader<C, Group>& reader, const std::uint8_t* local, int divisor)
+      : reader_(reader), local_(local), aligned_(is_aligned(local, 4 * C::kRowWords)), divisor_(divisor) {}
 
-  // Tile `tile` and the magnitudes of its elements; false where the slot has a fault.
-  WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, TileElements<C, Warp>& elements,
-                        Words& most) {
-    if constexpr (!kAhead) fetch(warp, number, tile);
-    const bool sound = reduce(warp, number, tile, elements, most);
-    if constexpr (kAhead) fetch(warp, number, tile + warps_);
-    return sound;
+  WEFT_DEVICE void load(Warp& warp, unsigned number, std::uint32_t tile, Loaded& loaded) {
+    reader_.fetch(warp, number, tile, loaded.received);
+    if constexpr (kLoads.local_late) {
+      warp.expect(local_ + tile * SlotPlaces<C>::kTileBytes, SlotPlaces<C>::kTileBytes);
+      loaded.local = {};
+    } else {
+      load_local(warp, tile, loaded);
+    }
   }
-
- private:
-  WEFT_DEVICE void fetch(Warp& warp, unsigned number, std::uint32_t tile) {
-    if (tile >= reader_.places().whole_tiles) return;
-    reader_.fetch(warp, number, tile);
-    load_local(warp, number, tile);
-  }
-  WEFT_DEVICE void load_local(Warp& warp, unsigned number, std::uint32_t tile) {
-    load_elements<C>(warp, local_ + tile * SlotPlaces<C>::kTileBytes, aligned_, here_[number]);
-  }
-  WEFT_DEVICE bool reduce(Warp& warp, unsigned number, std::uint32_t tile, TileElements<C, Warp>& elements,
-                          Words& most) {
+  // The elements and their magnitudes; false where the slot has a fault.
+  WEFT_DEVICE bool reduce(Warp& warp, unsigned number, std::uint32_t tile, Loaded& loaded,
+                          TileElements<C, Warp>& elements,
+                          typename Warp::template Each<std::uint32_t>& most) {
     // Twice only where a result is NaN: what was decoded is not kept beside the result.
     WEFT_ROLLED
     for (bool exactly = divisor_ != 1;; exactly = true) {
-      if (!reader_.read(warp, number, elements)) return false;
+      if (!reader_.read(warp, number, tile, loaded.received, elements)) return false;
+      if constexpr (kLoads.local_late) load_local(warp, tile, loaded);
       if (exactly) {
-        reduce_exactly<C, kOp>(warp, here_[number], elements, divisor_, most);
+        reduce_exactly<C, kOp>(warp, loaded.local, elements, divisor_, most);
         return true;
       }
-      reduce_numbers<C, kOp>(warp, here_[number], elements, most);
+      reduce_numbers<C, kOp>(warp, loaded.local, elements, most);
       typename Warp::template Each<bool> nan;
       warp.each([&](unsigned lane) { nan[lane] = has_nan<C>(most[lane]); });
       if (!warp.any(nan)) return true;
-      reader_.fetch_again(warp, number);
-      load_local(warp, number, tile);
+      reader_.fetch_again(warp, loaded.received);
+      if constexpr (!kLoads.local_late) load_local(warp, tile, loaded);
     }
+  }
+
+ private:
+  WEFT_DEVICE void load_local(Warp& warp, std::uint32_t tile, Loaded& loaded) {
+    load_elements<C>(warp, local_ + tile * SlotPlaces<C>::kTileBytes, aligned_, loaded.local);
   }
 
   GroupReader<C, Group>& reader_;
   const std::uint8_t* local_;
   bool aligned_;
   int divisor_;
-  unsigned warps_;
-  typename Group::template EachWarp<TileElements<C, Warp>> here_;
 };
 
 // destination = local (op) what the slot holds, then divided by `divisor`. All have `bytes` bytes.
-template <typename C, ReduceOp kOp, bool kAhead = false, typename Group>
+template <typename C, ReduceOp kOp, Loads kLoads = Loads{}, typename Group>
 WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                       const std::uint8_t* local, std::uint8_t* destination,
                                       std::uint64_t bytes, int divisor = 1) {
@@ -170,20 +197,22 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
   if (bytes % C::kRowWords != 0) return {0, Fault::kPayloadSize, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
-  ReducedTiles<C, kOp, kAhead, Group> tiles(group, reader, local, divisor);
+  ReducedTiles<C, kOp, kLoads, Group> tiles(reader, local, divisor);
   const bool aligned = is_aligned(destination, 4 * C::kRowWords);
   const std::uint32_t whole_tiles = reader.places().whole_tiles;
-  WEFT_ROLLED
-  for (std::uint32_t first = 0; first < whole_tiles; first += group.warps()) {
-    group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint32_t tile = first + number, at = tile * kTileBytes;
-      if (tile >= whole_tiles) return;
-      TileElements<C, Warp> elements;
-      typename Warp::template Each<std::uint32_t> most;
-      if (tiles.read(warp, number, tile, elements, most))
-        store_elements<C>(warp, elements, destination + at, aligned);
-    });
-  }
+  each_round<kLoads, typename ReducedTiles<C, kOp, kLoads, Group>::Loaded, NoRound>(
+      group, whole_tiles,
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded) {
+        tiles.load(warp, number, tile, loaded);
+      },
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded, auto&, const auto& next) {
+        TileElements<C, Warp> elements;
+        typename Warp::template Each<std::uint32_t> most;
+        const bool sound = tiles.reduce(warp, number, tile, loaded, elements, most);
+        next();
+        if (sound) store_elements<C>(warp, elements, destination + tile * kTileBytes, aligned);
+      },
+      [](std::uint32_t, auto&) {});
   return reader.finish(group, [&](Warp& warp, const std::uint8_t* from, bool constant) {
     const std::uint64_t done = whole_tiles * kTileBytes;
     const auto elements = static_cast<unsigned>((bytes - done) / C::kRowWords);
@@ -200,7 +229,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
 
 // The same result, coded into `next_slot` and never written elsewhere. The outcome is that of the slot that
 // was read, or, if it has no fault, the size of the one that was written.
-template <typename C, ReduceOp kOp, bool kAhead = false, typename Group>
+template <typename C, ReduceOp kOp, Loads kLoads = Loads{}, typename Group>
 WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slot, std::uint64_t room,
                                            const std::uint8_t* local, std::uint8_t* next_slot,
                                            std::uint64_t bytes, int divisor = 1) {
@@ -211,27 +240,28 @@ WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slo
   if (!is_aligned(next_slot, 4)) return {0, Fault::kMisaligned, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
-  ReducedTiles<C, kOp, kAhead, Group> tiles(group, reader, local, divisor);
+  ReducedTiles<C, kOp, kLoads, Group> tiles(reader, local, divisor);
   const SlotPlaces<C> places(static_cast<std::uint32_t>(bytes));
   GroupWriter<C, Group> writer(group, next_slot, places);
-  WEFT_ROLLED
-  for (std::uint32_t first = 0; first < places.whole_tiles; first += group.warps()) {
-    group.each_warp([&](Warp& warp, unsigned number) {
-      const std::uint32_t tile = first + number;
-      if (tile >= places.whole_tiles) return writer.skip(number);
-      TileElements<C, Warp> elements;
-      typename Warp::template Each<std::uint32_t> most;
-      if (tiles.read(warp, number, tile, elements, most)) {
-        plan_tile<C>(warp, elements, most, writer.plan(number));
-      } else {
-        TilePlan<C, Warp> plan{};
-        plan.kind = PieceKind::kConstant;  // something short: the slot is of no use any more
-        plan.bytes = kPieceAlignment;
-        writer.plan(number) = plan;
-      }
-    });
-    writer.write_round(group, first);
-  }
+  each_round<kLoads, typename ReducedTiles<C, kOp, kLoads, Group>::Loaded, TilePlan<C, Warp>>(
+      group, places.whole_tiles,
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded) {
+        tiles.load(warp, number, tile, loaded);
+      },
+      [&](Warp& warp, unsigned number, std::uint32_t tile, auto& loaded, auto& plan, const auto& next) {
+        TileElements<C, Warp> elements;
+        typename Warp::template Each<std::uint32_t> most;
+        const bool sound = tiles.reduce(warp, number, tile, loaded, elements, most);
+        next();
+        if (sound) {
+          plan_tile<C>(warp, elements, most, plan);
+        } else {
+          plan = {};
+          plan.kind = PieceKind::kConstant;  // something short: the slot is of no use any more
+          plan.bytes = kPieceAlignment;
+        }
+      },
+      [&](std::uint32_t first, auto& plans) { writer.write_round(group, first, plans); });
   const std::uint8_t* last_received = nullptr;
   bool last_constant = false;
   const SlotOutcome received = reader.finish(group, [&](Warp&, const std::uint8_t* from, bool constant) {

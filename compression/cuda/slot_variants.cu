@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kSlotVariants[kVariant].warps* kLanes, kSlotVa
   DeviceBlock<kChosen.warps, kChosen.streaming> block(memory);
   WEFT_ROLLED
   for (std::uint64_t i = blockIdx.x; i < array.slots; i += gridDim.x)
-    run_slot<Coded, kKernel, ReduceOp::kSum, kChosen.ahead>(array, call, block, i);
+    run_slot<Coded, kKernel, ReduceOp::kSum, Loads{kChosen.ahead, kChosen.local_late}>(array, call, block, i);
 }
 
 using Kernel = void (*)(SlotArray, SlotCall);

@@ -10,14 +10,14 @@
 namespace weft::compression::cuda {
 
 struct SlotVariant {
-  unsigned warps;  // of a block
+  unsigned warps;   // of a block
   unsigned blocks;  // that one multiprocessor must be able to hold: fewer registers
-  bool ahead, streaming;
+  bool ahead, local_late, streaming;
 };
 inline constexpr SlotVariant kSlotVariants[] = {
-    {8, 1, false, false},  {8, 1, true, false},   {8, 3, false, false},  {8, 2, true, false},
-    {16, 1, false, false}, {16, 1, true, false},  {16, 1, false, true},  {24, 1, false, false},
-    {32, 1, false, false},
+    {8, 1, false, false, false},  {8, 1, true, false, false},   {8, 1, true, true, false},
+    {8, 3, false, true, false},   {16, 1, false, false, false}, {16, 1, true, true, false},
+    {16, 1, false, false, true},  {24, 1, false, true, false},  {32, 1, false, true, false},
 };
 inline constexpr unsigned kSlotVariantCount = sizeof(kSlotVariants) / sizeof(kSlotVariants[0]);
 

@@ -25,7 +25,7 @@ WEFT_DEVICE void load_elements(Warp& warp, const std::uint8_t* from, bool aligne
                                TileElements<C, Warp>& elements) {
   constexpr unsigned kBytes = 4 * C::kRowWords;  // of a lane, in a row
   warp.each([&](unsigned lane) {
-    const std::uint8_t* at = from + kBytes * lane;
+    const std::uint8_t* at = warp.base(from + kBytes * lane);
     if (aligned) {
       each_row([&](auto row) { warp.load(at + kBytes * kLanes * row, elements[lane].word[row]); });
       return;
@@ -46,7 +46,7 @@ template <typename C, typename Warp>
 WEFT_DEVICE void store_elements(Warp& warp, TileElements<C, Warp>& elements, std::uint8_t* to, bool aligned) {
   constexpr unsigned kBytes = 4 * C::kRowWords;
   warp.each([&](unsigned lane) {
-    std::uint8_t* at = to + kBytes * lane;
+    std::uint8_t* at = warp.base(to + kBytes * lane);
     if (aligned) {
       each_row([&](auto row) { warp.store(at + kBytes * kLanes * row, elements[lane].word[row]); });
       return;
@@ -228,17 +228,18 @@ WEFT_DEVICE void plan_tile(Warp& warp, const TileElements<C, Warp>& elements,
   });
 }
 
-// Where the raw words of a lane's row lie in a coded tile, from its first byte: low halves, then low bytes.
+// Where the raw words of lane 0's row lie in a coded tile, from its first byte: low halves, then low bytes. Those
+// of other lanes lie 4 bytes further for each lane, low halves 8.
 template <TileShape kShape>
-WEFT_HOST_DEVICE constexpr unsigned raw_offset(unsigned lane, unsigned row, unsigned word) {
-  const unsigned column = 4 * lane + static_cast<unsigned>(kTileColumns) * row;
+WEFT_HOST_DEVICE constexpr unsigned raw_offset(unsigned row, unsigned word) {
+  const unsigned column = static_cast<unsigned>(kTileColumns) * row;
   if (kShape.element_bytes == 2) return static_cast<unsigned>(kTileHeaderBytes) + column;
   return static_cast<unsigned>(kTileHeaderBytes) +
          (word < 2 ? 2 * column + 4 * word : 2 * static_cast<unsigned>(kTileElements) + column);
 }
 template <TileShape kShape>
-WEFT_HOST_DEVICE constexpr unsigned plane_offset(unsigned lane, unsigned plane) {
-  return static_cast<unsigned>(kTileHeaderBytes + kShape.raw_bytes() + kTileColumns * plane) + 4 * lane;
+WEFT_HOST_DEVICE constexpr unsigned plane_offset(unsigned plane) {
+  return static_cast<unsigned>(kTileHeaderBytes + kShape.raw_bytes() + kTileColumns * plane);
 }
 
 template <typename C, typename Warp>
@@ -246,21 +247,25 @@ WEFT_DEVICE void write_tile(Warp& warp, TilePlan<C, Warp>& plan, std::uint8_t* t
   constexpr TileShape kShape = C::kShape;
   if (plan.kind == PieceKind::kCoded) {
     warp.each([&](unsigned lane) {
+      std::uint8_t* at = warp.base(to + 4 * lane);
+      std::uint8_t* wide = warp.base(to + 8 * lane);
       if (lane == 0) warp.store_word(to, plan.base | plan.escapes << 16);
       each_row([&](auto row) {
         WEFT_UNROLLED
         for (unsigned w = 0; w + 1 < C::kRowWords; ++w)
-          warp.store_word(to + raw_offset<kShape>(lane, row, w), plan.lane[lane].raw[row][w]);
+          warp.store_word((C::kRowWords == 4 && w < 2 ? wide : at) + raw_offset<kShape>(row, w),
+                          plan.lane[lane].raw[row][w]);
       });
       WEFT_UNROLLED
       for (unsigned p = 0; p < kShape.symbol_bits(); ++p)
-        warp.store_word(to + plane_offset<kShape>(lane, p), plan.lane[lane].column[p]);
+        warp.store_word(at + plane_offset<kShape>(p), plan.lane[lane].column[p]);
     });
     if (plan.escapes != 0)
       write_list<kShape>(warp, plan.base, plan.escapes, plan.list_bytes, to + kShape.fixed_bytes());
   } else {
     constexpr std::uint32_t kElement = C::kRowWords == 4 ? 0xffffffffu : (1u << 8 * C::kRowWords % 32) - 1u;
     warp.each([&](unsigned lane) {
+      std::uint8_t* at = warp.base(to + 4 * C::kRowWords * lane);
       each_row([&](auto row) {
         SplitRow<kShape> split{};
         WEFT_UNROLLED
@@ -274,7 +279,7 @@ WEFT_DEVICE void write_tile(Warp& warp, TilePlan<C, Warp>& plan, std::uint8_t* t
         }
         WEFT_UNROLLED
         for (unsigned w = 0; w < C::kRowWords; ++w)
-          warp.store_word(to + 4 * (C::kRowWords * (kLanes * row + lane) + w), words[w]);
+          warp.store_word(at + 4 * (C::kRowWords * kLanes * row + w), words[w]);
       });
     });
   }
@@ -296,21 +301,24 @@ template <typename C, typename Warp>
 WEFT_DEVICE void load_tile(Warp& warp, const std::uint8_t* from, unsigned bytes, PieceWords<C, Warp>& words) {
   constexpr TileShape kShape = C::kShape;
   warp.each([&](unsigned lane) {
+    const std::uint8_t* at = warp.base(from + 4 * lane);
     words[lane].header = warp.load_word(from);
     WEFT_UNROLLED
     for (unsigned p = 0; p < kShape.symbol_bits(); ++p)
-      words[lane].row[p][C::kRowWords - 1] = warp.load_word(from + plane_offset<kShape>(lane, p));
+      words[lane].row[p][C::kRowWords - 1] = warp.load_word(at + plane_offset<kShape>(p));
     WEFT_UNROLLED
     for (unsigned p = kShape.symbol_bits(); p < kRows; ++p) words[lane].row[p][C::kRowWords - 1] = 0;
     words[lane].list = 0;
     if constexpr (!C::kShape.nibbles) {
-      if (kShape.fixed_bytes() + 4 * lane < bytes)
-        words[lane].list = warp.load_word(from + kShape.fixed_bytes() + 4 * lane);
+      if (kShape.fixed_bytes() + 4 * lane < bytes) words[lane].list = warp.load_word(at + kShape.fixed_bytes());
     }
+    // Words of two halves of 4 bytes each lie twice as far apart.
+    const std::uint8_t* wide = warp.base(from + 8 * lane);
     each_row([&](auto row) {
       WEFT_UNROLLED
       for (unsigned w = 0; w + 1 < C::kRowWords; ++w)
-        words[lane].row[row][w] = warp.load_word(from + raw_offset<kShape>(lane, row, w));
+        words[lane].row[row][w] =
+            warp.load_word((C::kRowWords == 4 && w < 2 ? wide : at) + raw_offset<kShape>(row, w));
     });
   });
 }
