@@ -29,8 +29,8 @@ void run_variant(unsigned variant, const SlotRun& run, const cuda::SlotCall& cal
 }  // namespace
 
 bool has_slot_variants() {
-  int resident = 0, registers = 0;
-  const int error = cuda::slot_variant_resources(0, SlotKernel::kPack, resident, registers);
+  cuda::SlotVariantResources resources;
+  const int error = cuda::slot_variant_resources(0, SlotKernel::kPack, resources);
   cudaGetLastError();  // or the next launch would be blamed
   return error == cudaSuccess;
 }
@@ -66,16 +66,16 @@ void measure_slot_variants(const SlotRun& run, int repetitions, int processors, 
                                                         {SlotKernel::kUnpackReducePack, "unpack_reduce_pack"}};
   Timer timer;
   for (const auto& [kernel, name] : kernels) {
-    std::printf("  %-26s  regs blocks/SM   on 8 SMs, 32 SMs, all\n", name);
+    std::printf("  %-26s  regs spilt B blocks/SM   on 8 SMs, 32 SMs, all\n", name);
     for (unsigned variant = 0; variant < cuda::kSlotVariantCount; ++variant) {
-      int resident = 0, registers = 0;
-      check_cuda(cuda::slot_variant_resources(variant, kernel, resident, registers), "a variant");
-      std::printf("    %-26s %4d %5d   ", name_of(variant).c_str(), registers, resident);
+      cuda::SlotVariantResources of;
+      check_cuda(cuda::slot_variant_resources(variant, kernel, of), "a variant");
+      std::printf("    %-26s %4d %6zu %5d   ", name_of(variant).c_str(), of.registers, of.spills, of.resident);
       const cuda::SlotCall call = run.call(kernel);
       for (const int blocks : {8, 32, 0})
         print_rate(timer.gigabytes_per_s(
                        run.payload().size(), repetitions,
-                       [&] { run_variant(variant, run, call, grid_of(blocks, processors, resident)); }),
+                       [&] { run_variant(variant, run, call, grid_of(blocks, processors, of.resident)); }),
                    blocks, copy);
       std::puts("");
     }

@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "compression/cuda/group_reader.h"
 #include "compression/cuda/group_writer.h"
@@ -138,7 +139,7 @@ class ReducedTiles {
   using Warp = typename Group::Warp;
   struct Loaded {
     FetchedTile<C, Warp> received;
-    TileElements<C, Warp> local;
+    std::conditional_t<kLoads.local_late, NoRound, TileElements<C, Warp>> local;
   };
 
   WEFT_DEVICE ReducedTiles(GroupReader<C, Group>& reader, const std::uint8_t* local, int divisor)
@@ -148,9 +149,8 @@ class ReducedTiles {
     reader_.fetch(warp, number, tile, loaded.received);
     if constexpr (kLoads.local_late) {
       warp.expect(local_ + tile * SlotPlaces<C>::kTileBytes, SlotPlaces<C>::kTileBytes);
-      loaded.local = {};
     } else {
-      load_local(warp, tile, loaded);
+      load_local(warp, tile, loaded.local);
     }
   }
   // The elements and their magnitudes; false where the slot has a fault.
@@ -161,23 +161,34 @@ class ReducedTiles {
     WEFT_ROLLED
     for (bool exactly = divisor_ != 1;; exactly = true) {
       if (!reader_.read(warp, number, tile, loaded.received, elements)) return false;
-      if constexpr (kLoads.local_late) load_local(warp, tile, loaded);
-      if (exactly) {
-        reduce_exactly<C, kOp>(warp, loaded.local, elements, divisor_, most);
-        return true;
+      if constexpr (kLoads.local_late) {
+        TileElements<C, Warp> local;
+        load_local(warp, tile, local);
+        if (reduce(warp, local, elements, most, exactly)) return true;
+        reader_.fetch_again(warp, loaded.received);
+      } else {
+        if (reduce(warp, loaded.local, elements, most, exactly)) return true;
+        reader_.fetch_again(warp, loaded.received);
+        load_local(warp, tile, loaded.local);
       }
-      reduce_numbers<C, kOp>(warp, loaded.local, elements, most);
-      typename Warp::template Each<bool> nan;
-      warp.each([&](unsigned lane) { nan[lane] = has_nan<C>(most[lane]); });
-      if (!warp.any(nan)) return true;
-      reader_.fetch_again(warp, loaded.received);
-      if constexpr (!kLoads.local_late) load_local(warp, tile, loaded);
     }
   }
 
  private:
-  WEFT_DEVICE void load_local(Warp& warp, std::uint32_t tile, Loaded& loaded) {
-    load_elements<C>(warp, local_ + tile * SlotPlaces<C>::kTileBytes, aligned_, loaded.local);
+  WEFT_DEVICE void load_local(Warp& warp, std::uint32_t tile, TileElements<C, Warp>& local) {
+    load_elements<C>(warp, local_ + tile * SlotPlaces<C>::kTileBytes, aligned_, local);
+  }
+  // False where a result is NaN and was not reduced exactly.
+  WEFT_DEVICE bool reduce(Warp& warp, TileElements<C, Warp>& local, TileElements<C, Warp>& elements,
+                          typename Warp::template Each<std::uint32_t>& most, bool exactly) {
+    if (exactly) {
+      reduce_exactly<C, kOp>(warp, local, elements, divisor_, most);
+      return true;
+    }
+    reduce_numbers<C, kOp>(warp, local, elements, most);
+    typename Warp::template Each<bool> nan;
+    warp.each([&](unsigned lane) { nan[lane] = has_nan<C>(most[lane]); });
+    return !warp.any(nan);
   }
 
   GroupReader<C, Group>& reader_;

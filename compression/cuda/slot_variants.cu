@@ -60,14 +60,15 @@ int run_slot_variant(unsigned variant, const SlotArray& array, const SlotCall& c
   return cudaGetLastError();
 }
 
-int slot_variant_resources(unsigned variant, SlotKernel kernel, int& resident, int& registers) {
+int slot_variant_resources(unsigned variant, SlotKernel kernel, SlotVariantResources& resources) {
   const Kernel chosen = kernel_of(variant, kernel);
   if (chosen == nullptr) return cudaErrorNotSupported;
   cudaFuncAttributes attributes{};
   if (const cudaError_t error = cudaFuncGetAttributes(&attributes, chosen); error != cudaSuccess) return error;
-  registers = attributes.numRegs;
+  resources.registers = attributes.numRegs;
+  resources.spills = attributes.localSizeBytes;
   return cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-      &resident, chosen, static_cast<int>(kSlotVariants[variant].warps * kLanes), 0);
+      &resources.resident, chosen, static_cast<int>(kSlotVariants[variant].warps * kLanes), 0);
 }
 
 }  // namespace weft::compression::cuda

@@ -24,7 +24,12 @@ inline constexpr unsigned kSlotVariantCount = sizeof(kSlotVariants) / sizeof(kSl
 // kPack, kUnpack, kUnpackReducePack; the sum.
 int run_slot_variant(unsigned variant, const SlotArray& array, const SlotCall& call, unsigned blocks,
                      CUstream_st* stream);
-// Blocks that one multiprocessor holds at the same time, and registers of a thread; a cudaError_t.
-int slot_variant_resources(unsigned variant, SlotKernel kernel, int& resident, int& registers);
+struct SlotVariantResources {
+  int resident = 0;        // blocks that one multiprocessor holds at the same time
+  int registers = 0;       // of a thread
+  std::size_t spills = 0;  // bytes of a thread that did not fit
+};
+// A cudaError_t.
+int slot_variant_resources(unsigned variant, SlotKernel kernel, SlotVariantResources& resources);
 
 }  // namespace weft::compression::cuda

@@ -166,6 +166,50 @@ TEST(LaneSlots, AreReducedAsTheCpuDoes) {
   }
 }
 
+// Loads made ahead, or late: the same bytes, over several rounds and more pieces than a table reader knows at once.
+template <cuda::Loads kLoads>
+void expect_loads_do_not_matter() {
+  using C = cuda::Coding<ElementType::kBfloat16, Level::kFast>;
+  const std::size_t elements = 100 * kTileElements + 77;
+  const Payload local = gaussian(C::kType, elements, 0.7f, 1), other = gaussian(C::kType, elements, 0.6f, 2);
+  const Reduction reduction{DataType::kBfloat16, ReduceOp::kSum, 1};
+  for (const Level from : {Level::kFast, Level::kRaw}) {
+    const Payload slot = packed(other, C::kType, from, portable());
+    Payload result(local.size()), next(max_slot_bytes(C::kType, C::kLevel, local.size()));
+    ASSERT_TRUE(unpack_reduce(slot, reduction, local, result, portable()));
+    const auto used = unpack_reduce_pack(slot, reduction, local, C::kLevel, next, portable());
+    ASSERT_TRUE(used);
+    next.resize(*used);
+    for (const Shape& shape : kShapes) {
+      SCOPED_TRACE(std::string(to_string(from)) + " " + std::to_string(shape.warps));
+      HostBlock block(shape.warps, shape.backwards);
+      Memory source(other), received(slot), here(local), made(local.size()), slots(next.size() * 2);
+      auto outcome = cuda::unpack<C, kLoads>(block, received.data(), slot.size(), made.data(), local.size());
+      ASSERT_EQ(outcome.fault, Fault::kNone);
+      ASSERT_EQ(made.bytes(), other);
+      outcome = cuda::unpack_reduce<C, ReduceOp::kSum, kLoads>(block, received.data(), slot.size(), here.data(),
+                                                               made.data(), local.size());
+      ASSERT_EQ(outcome.fault, Fault::kNone);
+      ASSERT_EQ(made.bytes(), result);
+      outcome = cuda::unpack_reduce_pack<C, ReduceOp::kSum, kLoads>(
+          block, received.data(), slot.size(), here.data(), slots.data(), local.size());
+      ASSERT_EQ(outcome.fault, Fault::kNone);
+      ASSERT_EQ(slots.bytes(outcome.slot_bytes), next);
+      if (from == Level::kFast) {
+        outcome = cuda::pack<C, kLoads>(block, source.data(), other.size(), slots.data());
+        ASSERT_EQ(slots.bytes(outcome.slot_bytes), slot);
+      }
+      ASSERT_EQ(block.faults(), 0u) << "an access that a GPU would not forgive";
+    }
+  }
+}
+TEST(LaneSlots, AreTheSameWhenLoadsAreMadeAtOtherTimes) {
+  expect_loads_do_not_matter<cuda::Loads{}>();
+  expect_loads_do_not_matter<cuda::Loads{.ahead = true}>();
+  expect_loads_do_not_matter<cuda::Loads{.local_late = true}>();
+  expect_loads_do_not_matter<cuda::Loads{.ahead = true, .local_late = true}>();
+}
+
 // NaN of every kind, infinities, zeros and denormals against numbers. Where both are NaN the compiler of the
 // CPU's loops chooses: those pairs are left out.
 TEST(LaneSlots, SpecialNumbersAreReducedAsTheCpuDoes) {
