@@ -4,9 +4,10 @@
 //     codec_cuda_bench [--mib 256] [--repetitions 9] [--data FILE.bf16] [--check-only] [--variants-only]
 //
 // A slot holds 256 KiB. "On n SMs" is a grid of n blocks of 256 threads, which the GPU spreads over as many
-// SMs; "all" has as many blocks as fit. Rates are medians of device events around one launch. Normal numbers; with
-// --data bfloat16 on that file too, repeated. Then the variants of the kernels (slot_variants.h). Exit status: 0
-// passed, 1 bytes differ or CUDA failed, 77 no GPU.
+// SMs; "all" has as many blocks as fit. Rates are medians of device events around one launch. Normal numbers;
+// with
+// --data bfloat16 on that file too, repeated. Then the variants of the kernels (slot_variants.h). Exit
+// status: 0 passed, 1 bytes differ or CUDA failed, 77 no GPU.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -188,10 +189,10 @@ void measure(const Types& types, Level level, const Options& options, const std:
     std::printf("  %-19s", name);
     const int resident = cuda::resident_blocks(run.array(), call);
     for (const int blocks : {1, 2, 4, 8, 16, 32, 0})
-      print_rate(timer.gigabytes_per_s(
-                     bytes, options.repetitions,
-                     [&] { run.launch(call, grid_of(blocks, options.processors, resident)); }),
-                 blocks, copy);
+      print_rate(
+          timer.gigabytes_per_s(bytes, options.repetitions,
+                                [&] { run.launch(call, grid_of(blocks, options.processors, resident)); }),
+          blocks, copy);
     std::puts("");
   }
 }
@@ -243,9 +244,11 @@ int run_all(Options options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("The codecs' kernels on a GPU: bytes beside the CPU's, rates beside a device copy");
-  app.add_option("--mib", options.mib, "Payload in MiB; several times the GPU's cache")->check(CLI::Range(1, 4096));
+  app.add_option("--mib", options.mib, "Payload in MiB; several times the GPU's cache")
+      ->check(CLI::Range(1, 4096));
   app.add_option("--repetitions", options.repetitions)->check(CLI::Range(1, 1000));
-  app.add_option("--data", options.data, "A file of bfloat16 to measure on as well")->check(CLI::ExistingFile);
+  app.add_option("--data", options.data, "A file of bfloat16 to measure on as well")
+      ->check(CLI::ExistingFile);
   app.add_flag("--check-only", options.check_only, "Compare bytes and measure nothing");
   app.add_flag("--variants-only", options.variants_only, "Of the rates, only those of the kernels' variants");
   CLI11_PARSE(app, argc, argv);

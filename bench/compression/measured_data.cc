@@ -10,7 +10,8 @@
 
 namespace weft::bench {
 
-std::vector<std::byte> measured_data(compression::ElementType type, std::size_t bytes, const std::string& file) {
+std::vector<std::byte> measured_data(compression::ElementType type, std::size_t bytes,
+                                     const std::string& file) {
   std::vector<std::byte> some;
   if (file.empty()) {
     some = normal_numbers(type, std::min<std::size_t>(bytes, 8 << 20), 1);

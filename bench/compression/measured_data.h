@@ -12,6 +12,7 @@
 namespace weft::bench {
 
 // `file` empty: normal numbers.
-std::vector<std::byte> measured_data(compression::ElementType type, std::size_t bytes, const std::string& file);
+std::vector<std::byte> measured_data(compression::ElementType type, std::size_t bytes,
+                                     const std::string& file);
 
 }  // namespace weft::bench

@@ -1,10 +1,11 @@
-// nvCOMP beside the codecs' kernels: ratio and GB/s of bfloat16 payload on the whole GPU, on what codec_cuda_bench
-// measures, beside a device copy.
+// nvCOMP beside the codecs' kernels: ratio and GB/s of bfloat16 payload on the whole GPU, on what
+// codec_cuda_bench measures, beside a device copy.
 //
-//     codec_nvcomp_bench [--library libnvcomp.so.6] [--mib 128] [--chunk-kib 64] [--repetitions 5] [--data FILE.bf16]
+//     codec_nvcomp_bench [--library libnvcomp.so.6] [--mib 128] [--chunk-kib 64] [--repetitions 5] [--data
+//     FILE.bf16]
 //
-// Rates are medians of device events around one call for all chunks. What was decompressed is compared with the
-// source, byte for byte. Exit status: 0 passed, 1 bytes differ or CUDA failed, 77 no nvCOMP or no GPU.
+// Rates are medians of device events around one call for all chunks. What was decompressed is compared with
+// the source, byte for byte. Exit status: 0 passed, 1 bytes differ or CUDA failed, 77 no nvCOMP or no GPU.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -67,7 +68,9 @@ std::vector<Choice> choices() {
 class Nvcomp {
  public:
   Nvcomp(const NvcompLibrary& library, const Choice& choice)
-      : library_(library), compress_(options_of(choice.compress)), decompress_(options_of(choice.decompress)) {
+      : library_(library),
+        compress_(options_of(choice.compress)),
+        decompress_(options_of(choice.decompress)) {
     auto codec = library.codec(choice.codec);
     if (!codec) throw std::runtime_error(codec.status().message());
     codec_ = *codec;
@@ -89,7 +92,10 @@ class Nvcomp {
 class Chunks {
  public:
   Chunks(std::size_t count, std::size_t stride, std::size_t size)
-      : memory(count * stride), at_(count * sizeof(void*)), sizes_(count * sizeof(std::size_t)), stride_(stride) {
+      : memory(count * stride),
+        at_(count * sizeof(void*)),
+        sizes_(count * sizeof(std::size_t)),
+        stride_(stride) {
     std::vector<void*> at(count);
     for (std::size_t i = 0; i < count; ++i) at[i] = memory.data() + i * stride;
     at_.fill(at.data(), count * sizeof(void*));
@@ -104,7 +110,8 @@ class Chunks {
     std::memcpy(sizes.data(), bytes.data(), bytes.size());
     std::size_t sum = 0;
     for (const std::size_t size : sizes) {
-      if (size > stride_) throw std::runtime_error("a chunk of " + std::to_string(size) + " bytes: too large");
+      if (size > stride_)
+        throw std::runtime_error("a chunk of " + std::to_string(size) + " bytes: too large");
       sum += size;
     }
     return sum;
@@ -140,7 +147,8 @@ bool measure(const Nvcomp& nvcomp, const Options& options, const Bytes& payload,
                "memory to compress");
   nvcomp.check(codec.decompress_temp(count, chunk, nvcomp.decompress(), &decompress_temp, bytes, nullptr),
                "memory to decompress");
-  const Chunks compressed(count, (most + alignment - 1) / alignment * alignment, 0), made(count, chunk, chunk);
+  const Chunks compressed(count, (most + alignment - 1) / alignment * alignment, 0),
+      made(count, chunk, chunk);
   const DeviceMemory statuses(count * sizeof(NvcompStatus)), made_sizes(count * sizeof(std::size_t)),
       temp(std::max(compress_temp, decompress_temp));
   auto* const each = reinterpret_cast<NvcompStatus*>(statuses.data());
@@ -164,7 +172,8 @@ bool measure(const Nvcomp& nvcomp, const Options& options, const Bytes& payload,
   });
   check_statuses(nvcomp, statuses, "a chunk, decompressed");
   const bool same = made.memory.bytes(0, bytes) == payload;
-  std::printf("%8.4f %10.1f %10.1f%s\n", ratio, compress, decompress, same ? "" : "   DIFFERENT from the source");
+  std::printf("%8.4f %10.1f %10.1f%s\n", ratio, compress, decompress,
+              same ? "" : "   DIFFERENT from the source");
   return same;
 }
 
@@ -175,12 +184,14 @@ bool measure_all(const NvcompLibrary& library, const Options& options, const std
   source.memory.fill(payload);
   Timer timer;
   const double copy = timer.gigabytes_per_s(payload.size(), options.repetitions, [&] {
-    check_cuda(cudaMemcpyAsync(target.memory.data(), source.memory.data(), payload.size(),
-                               cudaMemcpyDeviceToDevice),
-               "cudaMemcpy");
+    check_cuda(
+        cudaMemcpyAsync(target.memory.data(), source.memory.data(), payload.size(), cudaMemcpyDeviceToDevice),
+        "cudaMemcpy");
   });
-  std::printf("\nbfloat16, %s: device copy %.1f GB/s of payload\n%-36s   ratio   compress  decompress, GB/s of payload\n",
-              file.empty() ? "normal numbers" : file.c_str(), copy, "");
+  std::printf(
+      "\nbfloat16, %s: device copy %.1f GB/s of payload\n%-36s   ratio   compress  decompress, GB/s of "
+      "payload\n",
+      file.empty() ? "normal numbers" : file.c_str(), copy, "");
   bool same = true;
   for (const Choice& choice : choices()) {
     std::printf("%-36s", (std::string(choice.codec) + ", " + choice.words).c_str());
@@ -199,8 +210,10 @@ int run_all(const Options& options) {
   const auto library = NvcompLibrary::open(options.library);
   if (!library) {
     std::printf(
-        "SKIPPED: nvCOMP is not here: %s\nIt is compared with only where libnvcomp.so.6 is found: by the loader, or "
-        "as --library says. It is in the PyPI package nvidia-libnvcomp-cu13; tests/gpu/README.md says how to carry "
+        "SKIPPED: nvCOMP is not here: %s\nIt is compared with only where libnvcomp.so.6 is found: by the "
+        "loader, or "
+        "as --library says. It is in the PyPI package nvidia-libnvcomp-cu13; tests/gpu/README.md says how to "
+        "carry "
         "it.\n",
         library.status().message().c_str());
     return kSkipped;
@@ -217,7 +230,8 @@ int run_all(const Options& options) {
     std::printf("SKIPPED: nvCOMP %s is here, but no GPU (%s)\n", library->version().c_str(), gpu.c_str());
     return kSkipped;
   }
-  std::printf("nvCOMP %s, %s, chunks of %zu KiB\n", library->version().c_str(), gpu.c_str(), options.chunk_kib);
+  std::printf("nvCOMP %s, %s, chunks of %zu KiB\n", library->version().c_str(), gpu.c_str(),
+              options.chunk_kib);
   bool same = measure_all(*library, options, "");
   if (!options.data.empty()) same = measure_all(*library, options, options.data) && same;
   return same ? 0 : 1;
@@ -229,10 +243,13 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("nvCOMP on a GPU, beside a device copy");
   app.add_option("--library", options.library, "The path of libnvcomp.so.6");
-  app.add_option("--mib", options.mib, "Payload in MiB; several times the GPU's cache")->check(CLI::Range(1, 4096));
-  app.add_option("--chunk-kib", options.chunk_kib, "What is compressed by itself")->check(CLI::Range(1, 1024));
+  app.add_option("--mib", options.mib, "Payload in MiB; several times the GPU's cache")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--chunk-kib", options.chunk_kib, "What is compressed by itself")
+      ->check(CLI::Range(1, 1024));
   app.add_option("--repetitions", options.repetitions)->check(CLI::Range(1, 1000));
-  app.add_option("--data", options.data, "A file of bfloat16 to measure on as well")->check(CLI::ExistingFile);
+  app.add_option("--data", options.data, "A file of bfloat16 to measure on as well")
+      ->check(CLI::ExistingFile);
   CLI11_PARSE(app, argc, argv);
   try {
     return run_all(options);

@@ -13,16 +13,15 @@ void NvcompLibrary::Close::operator()(void* library) const {
 template <typename Function>
 Status NvcompLibrary::find(const std::string& name, Function*& function) const {
   void* const symbol = dlsym(library_.get(), name.c_str());
-  if (symbol == nullptr)
-    return {StatusCode::kBadConfiguration, "This nvCOMP has no function " + name + "."};
+  if (symbol == nullptr) return {StatusCode::kBadConfiguration, "This nvCOMP has no function " + name + "."};
   function = reinterpret_cast<Function*>(symbol);
   return Status::ok();
 }
 
 Result<NvcompLibrary> NvcompLibrary::open(const std::string& path) {
   constexpr std::uint32_t kMajor = 6;
-  NvcompLibrary result(
-      std::unique_ptr<void, Close>(dlopen(path.empty() ? "libnvcomp.so.6" : path.c_str(), RTLD_NOW | RTLD_LOCAL)));
+  NvcompLibrary result(std::unique_ptr<void, Close>(
+      dlopen(path.empty() ? "libnvcomp.so.6" : path.c_str(), RTLD_NOW | RTLD_LOCAL)));
   if (result.library_ == nullptr) {
     const char* const why = dlerror();
     return Status{StatusCode::kBadConfiguration, why != nullptr ? why : "it cannot be opened"};
@@ -36,9 +35,10 @@ Result<NvcompLibrary> NvcompLibrary::open(const std::string& path) {
     return Status{StatusCode::kBadConfiguration, "nvCOMP does not tell its version: " + result.words(status)};
   result.version_ = properties.version;
   if (properties.version / 1000 != kMajor)
-    return Status{StatusCode::kBadConfiguration, "It is nvCOMP " + result.version() +
-                                                     ", and this program was written for version 6, whose options "
-                                                     "may be laid out otherwise."};
+    return Status{StatusCode::kBadConfiguration,
+                  "It is nvCOMP " + result.version() +
+                      ", and this program was written for version 6, whose options "
+                      "may be laid out otherwise."};
   return result;
 }
 

@@ -47,7 +47,8 @@ void SlotRun::launch_and_wait(const SlotCall& call) const {
   check_cuda(cudaDeviceSynchronize(), "a codec kernel");
 }
 
-bool SlotRun::slots_equal(const DeviceMemory& slots, const std::vector<Bytes>& wanted, const char* what) const {
+bool SlotRun::slots_equal(const DeviceMemory& slots, const std::vector<Bytes>& wanted,
+                          const char* what) const {
   const auto outcomes = this->outcomes();
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const bool same = outcomes[i].fault == cuda::Fault::kNone && outcomes[i].slot_bytes == wanted[i].size() &&

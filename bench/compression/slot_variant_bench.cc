@@ -61,16 +61,18 @@ bool check_slot_variants(const SlotRun& run, const Bytes& payload, const std::ve
 }
 
 void measure_slot_variants(const SlotRun& run, int repetitions, int processors, double copy) {
-  const std::pair<SlotKernel, const char*> kernels[] = {{SlotKernel::kPack, "pack"},
-                                                        {SlotKernel::kUnpack, "unpack"},
-                                                        {SlotKernel::kUnpackReducePack, "unpack_reduce_pack"}};
+  const std::pair<SlotKernel, const char*> kernels[] = {
+      {SlotKernel::kPack, "pack"},
+      {SlotKernel::kUnpack, "unpack"},
+      {SlotKernel::kUnpackReducePack, "unpack_reduce_pack"}};
   Timer timer;
   for (const auto& [kernel, name] : kernels) {
     std::printf("  %-26s  regs spilt B blocks/SM   on 8 SMs, 32 SMs, all\n", name);
     for (unsigned variant = 0; variant < cuda::kSlotVariantCount; ++variant) {
       cuda::SlotVariantResources of;
       check_cuda(cuda::slot_variant_resources(variant, kernel, of), "a variant");
-      std::printf("    %-26s %4d %6zu %5d   ", name_of(variant).c_str(), of.registers, of.spills, of.resident);
+      std::printf("    %-26s %4d %6zu %5d   ", name_of(variant).c_str(), of.registers, of.spills,
+                  of.resident);
       const cuda::SlotCall call = run.call(kernel);
       for (const int blocks : {8, 32, 0})
         print_rate(timer.gigabytes_per_s(

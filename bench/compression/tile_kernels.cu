@@ -56,7 +56,8 @@ WEFT_DEVICE void decode(const std::uint8_t* from, unsigned bytes, std::uint8_t* 
 }
 
 template <typename C, unsigned kFewest, unsigned kMost>
-WEFT_DEVICE void fused(const std::uint8_t* from, unsigned bytes, const std::uint8_t* local, std::uint8_t* to) {
+WEFT_DEVICE void fused(const std::uint8_t* from, unsigned bytes, const std::uint8_t* local,
+                       std::uint8_t* to) {
   using Warp = CountedWarp<kFewest, kMost>;
   __shared__ TileScratch scratch;
   Warp warp(scratch);
@@ -73,17 +74,17 @@ WEFT_DEVICE void fused(const std::uint8_t* from, unsigned bytes, const std::uint
 
 }  // namespace
 
-#define WEFT_COUNTED(name, type, level, fewest, most)                                                     \
-  extern "C" __global__ void encode_##name(const std::uint8_t* from, std::uint8_t* to) {                  \
-    encode<Coding<ElementType::type, Level::level>, fewest, most>(from, to);                              \
-  }                                                                                                       \
-  extern "C" __global__ void decode_##name(const std::uint8_t* from, unsigned bytes, std::uint8_t* to) {  \
-    decode<Coding<ElementType::type, Level::level>, fewest, most>(from, bytes, to);                       \
+#define WEFT_COUNTED(name, type, level, fewest, most)                                                    \
+  extern "C" __global__ void encode_##name(const std::uint8_t* from, std::uint8_t* to) {                 \
+    encode<Coding<ElementType::type, Level::level>, fewest, most>(from, to);                             \
+  }                                                                                                      \
+  extern "C" __global__ void decode_##name(const std::uint8_t* from, unsigned bytes, std::uint8_t* to) { \
+    decode<Coding<ElementType::type, Level::level>, fewest, most>(from, bytes, to);                      \
   }
-#define WEFT_COUNTED_FUSED(name, type, level, fewest, most)                                               \
-  extern "C" __global__ void fused_##name(const std::uint8_t* from, unsigned bytes,                       \
-                                          const std::uint8_t* local, std::uint8_t* to) {                  \
-    fused<Coding<ElementType::type, Level::level>, fewest, most>(from, bytes, local, to);                 \
+#define WEFT_COUNTED_FUSED(name, type, level, fewest, most)                               \
+  extern "C" __global__ void fused_##name(const std::uint8_t* from, unsigned bytes,       \
+                                          const std::uint8_t* local, std::uint8_t* to) {  \
+    fused<Coding<ElementType::type, Level::level>, fewest, most>(from, bytes, local, to); \
   }
 
 WEFT_COUNTED(bf16_fast_0, kBfloat16, kFast, 0, 0)

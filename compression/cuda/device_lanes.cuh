@@ -13,8 +13,8 @@
 
 namespace weft::compression::cuda {
 
-// kStreaming: payload and slots pass the first cache by, as nothing of them is read twice. Which is faster must be
-// measured (codec_cuda_bench).
+// kStreaming: payload and slots pass the first cache by, as nothing of them is read twice. Which is faster
+// must be measured (codec_cuda_bench).
 template <bool kStreaming>
 class DeviceWarpOf {
  public:
@@ -84,8 +84,8 @@ class DeviceWarpOf {
     asm volatile("" : "+l"(at));
     return at;
   }
-  // Volatile, so that loads are made where they stand: a compiler would move them behind the checks of what was
-  // loaded before, and the warp would wait for memory twice.
+  // Volatile, so that loads are made where they stand: a compiler would move them behind the checks of what
+  // was loaded before, and the warp would wait for memory twice.
   template <unsigned kWords>
   WEFT_DEVICE void load(const std::uint8_t* from, std::uint32_t (&words)[kWords]) const {
     const std::size_t at = __cvta_generic_to_global(from);

@@ -18,8 +18,8 @@ struct SlotOutcome {
   std::uint64_t piece;  // that has the fault, if it is a piece's
 };
 
-// As the CPU reports it: of the first piece that has one. A piece's number and the fault in one word: a payload
-// of kMaxKernelPayload has 2^20 pieces.
+// As the CPU reports it: of the first piece that has one. A piece's number and the fault in one word: a
+// payload of kMaxKernelPayload has 2^20 pieces.
 inline constexpr std::uint32_t kNoFault = ~std::uint32_t{0};
 WEFT_HOST_DEVICE constexpr std::uint32_t fault_of_piece(std::uint32_t piece, Fault fault) {
   return piece << 8 | static_cast<std::uint32_t>(fault);
@@ -107,8 +107,7 @@ class GroupReader {
       slot_bytes_ = static_cast<std::uint32_t>(facts.slot_bytes);
       header_fault_ = facts.fault;
       places_ = SlotPlaces<C>(static_cast<std::uint32_t>(payload_bytes), facts.raw);
-      if (facts.fault == Fault::kNone)
-        tables_[number] = TableReader<C, Warp>(warp, slot, places_, facts.raw);
+      if (facts.fault == Fault::kNone) tables_[number] = TableReader<C, Warp>(warp, slot, places_, facts.raw);
       faults_[number] = kNoFault;
     });
   }
@@ -133,9 +132,9 @@ class GroupReader {
   // False where the piece has a fault, which is kept.
   WEFT_DEVICE bool read(Warp& warp, unsigned number, std::uint32_t tile, const Fetched& fetched,
                         TileElements<C, Warp>& elements) {
-    return fetched.sound && keep(number, tile,
-                                 decode_piece<C>(warp, slot_ + fetched.piece.offset, fetched.piece,
-                                                 fetched.words, elements));
+    return fetched.sound &&
+           keep(number, tile,
+                decode_piece<C>(warp, slot_ + fetched.piece.offset, fetched.piece, fetched.words, elements));
   }
   // The last piece, if it is shorter than a tile: calls use(warp, where it is, whether its elements are one).
   // Then, for all, what became of the slot.

@@ -18,11 +18,7 @@ class GroupWriter {
  public:
   using Warp = typename Group::Warp;
   WEFT_DEVICE GroupWriter(Group& group, std::uint8_t* slot, const SlotPlaces<C>& places)
-      : slot_(slot),
-        places_(places),
-        offset_(places.pieces_offset),
-        sizes_(group),
-        below_(group) {}
+      : slot_(slot), places_(places), offset_(places.pieces_offset), sizes_(group), below_(group) {}
 
   // Of one round, and no longer: what a plan held in the round before must not be kept in registers.
   using Plans = typename Group::template EachWarp<TilePlan<C, Warp>>;

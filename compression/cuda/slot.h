@@ -27,19 +27,21 @@ namespace weft::compression::cuda {
 
 // When a tile's loads are made. Which is best only a GPU can tell (codec_cuda_bench).
 struct Loads {
-  // Of the next tile while this one is coded: hides the memory's latency where few warps are resident, and takes
-  // registers.
+  // Of the next tile while this one is coded: hides the memory's latency where few warps are resident, and
+  // takes registers.
   bool ahead = false;
-  // A reduction's local elements only when the slot's have been decoded; until then they are on their way to the
-  // second cache. Takes 16 registers fewer (FP32: 32).
+  // A reduction's local elements only when the slot's have been decoded; until then they are on their way to
+  // the second cache. Takes 16 registers fewer (FP32: 32).
   bool local_late = false;
 };
 
-// The whole tiles of a slot, a round of the group at a time. load(warp, number, tile, loaded) makes a tile's loads;
-// work(warp, number, tile, loaded, round, next) does the rest and calls next() when it needs `loaded` no more, round
-// being what the warp hands over to end_round(first, rounds).
-template <Loads kLoads, typename Loaded, typename Round, typename Group, typename Load, typename Work, typename End>
-WEFT_DEVICE void each_round(Group& group, std::uint32_t tiles, const Load& load, const Work& work, const End& end) {
+// The whole tiles of a slot, a round of the group at a time. load(warp, number, tile, loaded) makes a tile's
+// loads; work(warp, number, tile, loaded, round, next) does the rest and calls next() when it needs `loaded`
+// no more, round being what the warp hands over to end_round(first, rounds).
+template <Loads kLoads, typename Loaded, typename Round, typename Group, typename Load, typename Work,
+          typename End>
+WEFT_DEVICE void each_round(Group& group, std::uint32_t tiles, const Load& load, const Work& work,
+                            const End& end) {
   using Warp = typename Group::Warp;
   typename Group::template EachWarp<Loaded> ahead(group);
   const auto load_ahead = [&](Warp& warp, unsigned number, std::uint32_t tile) {
@@ -48,7 +50,8 @@ WEFT_DEVICE void each_round(Group& group, std::uint32_t tiles, const Load& load,
     else
       ahead[number] = {};
   };
-  if constexpr (kLoads.ahead) group.each_warp([&](Warp& warp, unsigned number) { load_ahead(warp, number, number); });
+  if constexpr (kLoads.ahead)
+    group.each_warp([&](Warp& warp, unsigned number) { load_ahead(warp, number, number); });
   WEFT_ROLLED
   for (std::uint32_t first = 0; first < tiles; first += group.warps()) {
     typename Group::template EachWarp<Round> rounds(group);

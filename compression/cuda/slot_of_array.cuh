@@ -18,8 +18,8 @@ WEFT_DEVICE void run_slot(const SlotArray& array, const SlotCall& call, Group& g
     result = unpack_reduce<C, kOp, kLoads>(group, call.received + slot, array.stride_bytes, call.payload + at,
                                            call.destination + at, bytes, call.divisor);
   if constexpr (kKernel == SlotKernel::kUnpackReducePack)
-    result = unpack_reduce_pack<C, kOp, kLoads>(group, call.received + slot, array.stride_bytes, call.payload + at,
-                                                call.slots + slot, bytes, call.divisor);
+    result = unpack_reduce_pack<C, kOp, kLoads>(group, call.received + slot, array.stride_bytes,
+                                                call.payload + at, call.slots + slot, bytes, call.divisor);
   if (threadIdx.x % (kLanes * group.warps()) == 0)
     call.outcomes[i] = {result.slot_bytes, result.piece, result.fault};
 }

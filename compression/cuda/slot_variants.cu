@@ -55,7 +55,8 @@ Kernel kernel_of(unsigned variant, SlotKernel kernel) {
 int run_slot_variant(unsigned variant, const SlotArray& array, const SlotCall& call, unsigned blocks,
                      CUstream_st* stream) {
   const Kernel kernel = kernel_of(variant, call.kernel);
-  if (kernel == nullptr || array.type != Coded::kType || array.level != Coded::kLevel) return cudaErrorNotSupported;
+  if (kernel == nullptr || array.type != Coded::kType || array.level != Coded::kLevel)
+    return cudaErrorNotSupported;
   kernel<<<blocks, kSlotVariants[variant].warps * kLanes, 0, stream>>>(array, call);
   return cudaGetLastError();
 }
@@ -64,7 +65,8 @@ int slot_variant_resources(unsigned variant, SlotKernel kernel, SlotVariantResou
   const Kernel chosen = kernel_of(variant, kernel);
   if (chosen == nullptr) return cudaErrorNotSupported;
   cudaFuncAttributes attributes{};
-  if (const cudaError_t error = cudaFuncGetAttributes(&attributes, chosen); error != cudaSuccess) return error;
+  if (const cudaError_t error = cudaFuncGetAttributes(&attributes, chosen); error != cudaSuccess)
+    return error;
   resources.registers = attributes.numRegs;
   resources.spills = attributes.localSizeBytes;
   return cudaOccupancyMaxActiveBlocksPerMultiprocessor(

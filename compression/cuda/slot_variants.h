@@ -1,8 +1,12 @@
-// The primitives for bfloat16 at level fast as kernels that differ in what only a GPU can tell: warps of a block,
-// registers of a thread, loads ahead, caches. codec_cuda_bench measures them side by side; what wins becomes the
-// choice of slot_kernels.cu and of a collective's kernel.
+// The primitives for bfloat16 at level fast as kernels that differ in what only a GPU can tell: warps of a
+// block, registers of a thread, loads ahead, caches. codec_cuda_bench measures them side by side; what wins
+// becomes the choice of slot_kernels.cu and of a collective's kernel.
 //
-// As slot_kernels.h. Compiled for sm_90a alone: elsewhere launching fails with cudaErrorNoKernelImageForDevice.
+// The last two and the one for three blocks keep a few registers of unpack_reduce_pack in local memory; that
+// is why they are here and not in slot_kernels.cu.
+//
+// As slot_kernels.h. Compiled for sm_90a alone: elsewhere launching fails with
+// cudaErrorNoKernelImageForDevice.
 #pragma once
 
 #include "compression/cuda/slot_kernels.h"
@@ -15,9 +19,10 @@ struct SlotVariant {
   bool ahead, local_late, streaming;
 };
 inline constexpr SlotVariant kSlotVariants[] = {
-    {8, 1, false, false, false},  {8, 1, true, false, false},   {8, 1, true, true, false},
-    {8, 3, false, true, false},   {16, 1, false, false, false}, {16, 1, true, true, false},
-    {16, 1, false, false, true},  {24, 1, false, true, false},  {32, 1, false, true, false},
+    {8, 1, false, false, false}, {8, 1, true, false, false},   {8, 1, true, true, false},
+    {8, 3, false, true, false},  {16, 1, false, false, false}, {16, 1, true, true, false},
+    {16, 1, false, false, true}, {20, 1, false, true, false},  {24, 1, false, true, false},
+    {32, 1, false, true, false},
 };
 inline constexpr unsigned kSlotVariantCount = sizeof(kSlotVariants) / sizeof(kSlotVariants[0]);
 

@@ -228,8 +228,8 @@ WEFT_DEVICE void plan_tile(Warp& warp, const TileElements<C, Warp>& elements,
   });
 }
 
-// Where the raw words of lane 0's row lie in a coded tile, from its first byte: low halves, then low bytes. Those
-// of other lanes lie 4 bytes further for each lane, low halves 8.
+// Where the raw words of lane 0's row lie in a coded tile, from its first byte: low halves, then low bytes.
+// Those of other lanes lie 4 bytes further for each lane, low halves 8.
 template <TileShape kShape>
 WEFT_HOST_DEVICE constexpr unsigned raw_offset(unsigned row, unsigned word) {
   const unsigned column = static_cast<unsigned>(kTileColumns) * row;
@@ -295,8 +295,8 @@ struct LanePiece {
 template <typename C, typename Warp>
 using PieceWords = typename Warp::template Each<LanePiece<C>>;
 
-// `bytes` are not fewer than kShape.fixed_bytes(), and a multiple of 4. All loads are made at once: none waits
-// for what another one finds.
+// `bytes` are not fewer than kShape.fixed_bytes(), and a multiple of 4. All loads are made at once: none
+// waits for what another one finds.
 template <typename C, typename Warp>
 WEFT_DEVICE void load_tile(Warp& warp, const std::uint8_t* from, unsigned bytes, PieceWords<C, Warp>& words) {
   constexpr TileShape kShape = C::kShape;
@@ -310,7 +310,8 @@ WEFT_DEVICE void load_tile(Warp& warp, const std::uint8_t* from, unsigned bytes,
     for (unsigned p = kShape.symbol_bits(); p < kRows; ++p) words[lane].row[p][C::kRowWords - 1] = 0;
     words[lane].list = 0;
     if constexpr (!C::kShape.nibbles) {
-      if (kShape.fixed_bytes() + 4 * lane < bytes) words[lane].list = warp.load_word(at + kShape.fixed_bytes());
+      if (kShape.fixed_bytes() + 4 * lane < bytes)
+        words[lane].list = warp.load_word(at + kShape.fixed_bytes());
     }
     // Words of two halves of 4 bytes each lie twice as far apart.
     const std::uint8_t* wide = warp.base(from + 8 * lane);
@@ -405,7 +406,8 @@ WEFT_DEVICE Fault decode_tile(Warp& warp, const std::uint8_t* from, unsigned byt
   } else {
     const Fault fault = tile_header_fault<kShape>(header);
     if (fault != Fault::kNone) return fault;
-    if (!read_list(warp, base, header >> 16, from + kShape.fixed_bytes(), list_room)) return Fault::kListLength;
+    if (!read_list(warp, base, header >> 16, from + kShape.fixed_bytes(), list_room))
+      return Fault::kListLength;
     if (header >> 16 != escapes) return Fault::kEscapeCount;
   }
   if (escapes != 0) put_escapes<C>(warp, escaped, escapes, coded);

@@ -166,7 +166,8 @@ TEST(LaneSlots, AreReducedAsTheCpuDoes) {
   }
 }
 
-// Loads made ahead, or late: the same bytes, over several rounds and more pieces than a table reader knows at once.
+// Loads made ahead, or late: the same bytes, over several rounds and more pieces than a table reader knows at
+// once.
 template <cuda::Loads kLoads>
 void expect_loads_do_not_matter() {
   using C = cuda::Coding<ElementType::kBfloat16, Level::kFast>;
@@ -187,12 +188,12 @@ void expect_loads_do_not_matter() {
       auto outcome = cuda::unpack<C, kLoads>(block, received.data(), slot.size(), made.data(), local.size());
       ASSERT_EQ(outcome.fault, Fault::kNone);
       ASSERT_EQ(made.bytes(), other);
-      outcome = cuda::unpack_reduce<C, ReduceOp::kSum, kLoads>(block, received.data(), slot.size(), here.data(),
-                                                               made.data(), local.size());
+      outcome = cuda::unpack_reduce<C, ReduceOp::kSum, kLoads>(block, received.data(), slot.size(),
+                                                               here.data(), made.data(), local.size());
       ASSERT_EQ(outcome.fault, Fault::kNone);
       ASSERT_EQ(made.bytes(), result);
-      outcome = cuda::unpack_reduce_pack<C, ReduceOp::kSum, kLoads>(
-          block, received.data(), slot.size(), here.data(), slots.data(), local.size());
+      outcome = cuda::unpack_reduce_pack<C, ReduceOp::kSum, kLoads>(block, received.data(), slot.size(),
+                                                                    here.data(), slots.data(), local.size());
       ASSERT_EQ(outcome.fault, Fault::kNone);
       ASSERT_EQ(slots.bytes(outcome.slot_bytes), next);
       if (from == Level::kFast) {
