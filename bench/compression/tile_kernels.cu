@@ -4,6 +4,7 @@
 // takes another: the compiler then leaves the other ways out, and what is left is straight, but for the loop
 // over the escapes of one lane.
 #include "compression/cuda/device_lanes.cuh"
+#include "compression/cuda/tile_decode.h"
 #include "compression/cuda/tile_reduce.h"
 
 namespace weft::compression::cuda {

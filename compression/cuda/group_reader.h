@@ -8,7 +8,7 @@
 
 #include "compression/cuda/last_piece.h"
 #include "compression/cuda/slot_table.h"
-#include "compression/cuda/tile.h"
+#include "compression/cuda/tile_decode.h"
 
 namespace weft::compression::cuda {
 

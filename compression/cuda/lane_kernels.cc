@@ -2,7 +2,7 @@
 
 #include "compression/cuda/coding_choice.h"
 #include "compression/cuda/host_lanes.h"
-#include "compression/cuda/tile.h"
+#include "compression/cuda/tile_decode.h"
 
 namespace weft::compression::cuda {
 namespace {
