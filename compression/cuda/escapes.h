@@ -51,8 +51,8 @@ WEFT_DEVICE EscapePlaces<Warp> place_escapes(Warp& warp,
     const auto below = warp.sums_below(counts, all);
     all *= 0x11111110u;  // sums of the rows before
     warp.each([&](unsigned lane) {
-      places.even[lane] = below[lane] + all & kEven;
-      places.odd[lane] = below[lane] + all >> 4 & kEven;
+      places.even[lane] = (below[lane] + all) & kEven;
+      places.odd[lane] = ((below[lane] + all) >> 4) & kEven;
     });
     return places;
   }

@@ -10,7 +10,6 @@
 #include <cstdint>
 
 #include "compression/cuda/escapes.h"
-#include "compression/cuda/fault.h"
 #include "compression/cuda/lane_tile.h"
 #include "compression/slot_format.h"
 
