@@ -121,8 +121,8 @@ bool check_reductions(const SlotRun& run, const Types& types, Level level, const
 }
 
 bool check_bytes(const Types& types, Level level) {
-  // The last tile of each slot is not whole.
-  const std::size_t slots = 24, bytes = 20 * 1024 + 12 * element_bytes(types.element);
+  // More tiles than a table reader knows at once; the last of each slot is not whole.
+  const std::size_t slots = 24, bytes = 100 * 1024 + 12 * element_bytes(types.element);
   const SlotRun run(types.element, level, slots, bytes);
   const Bytes payload = check_payload(types.element, slots * bytes, 7);
   run.payload().fill(payload);
