@@ -78,7 +78,7 @@ def _rate(settings: CompressedSettings, fabric: Fabric, choice: str, bytes_per_s
           said: dict[str, str]) -> float:
     message_bytes = settings.message_bytes
     # Choices are made while it warms up.
-    warm_up = max(8, round(bytes_per_s / message_bytes))
+    warm_up = max(8, round(bytes_per_s * min(1.0, settings.seconds) / message_bytes))
     iterations = max(4, round(bytes_per_s * settings.seconds / message_bytes))
     arguments = ["sendrecv", "-b", str(message_bytes), "-e", str(message_bytes), "-n", str(iterations), "-w", str(warm_up),
                  "-d", "bfloat16", "--data", str(settings.data)]
