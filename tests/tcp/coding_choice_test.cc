@@ -224,7 +224,7 @@ TEST(CodingChoice, FindsTheLevelThatIsFasterThanTheModelThinks) {
   transfer.hidden_share = 2;
   const double archive = 1 / (1 / (1.49 * transfer.link_bytes_per_s) + 2 / 1e9);
   const double dense = 1 / (1 / (1.44 * transfer.link_bytes_per_s) + 2 / 4e9);
-  transfer.run(4);
+  transfer.run(20);
   EXPECT_EQ(transfer.choice().level(), Level::kDense) << transfer.choice().why();
   EXPECT_GT(transfer.run(40), 0.98 * dense);
   ASSERT_GT(0.9 * dense, archive) << "else this shows nothing";

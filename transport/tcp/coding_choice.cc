@@ -107,17 +107,19 @@ void CodingChoice::note_link(const Window& window) {
   blend(link_bytes_per_s_, wire / sending, weight);
   blend(moving_s_per_byte_, seconds(window.moving + window.decoding) / wire, weight);
   blend(processor_load_, seconds(window.moving + window.decoding + window.encoding) / sending, weight);
-  received_share_ = std::min(2.0, static_cast<double>(window.uncoded_bytes_received) / plain);
+  const double share = std::min(2.0, static_cast<double>(window.uncoded_bytes_received) / plain);
+  received_share_ += (share - received_share_) * weight;
   if (window.thread_load) blend(thread_load_, *window.thread_load, weight);
 }
 
-// Whether it is worth the trouble of looking at the data.
+// Whether it is worth the trouble of looking at the data: whether the model would take the best that can be
+// hoped for.
 bool CodingChoice::may_pay() const {
   if (moving_s_per_byte_ * link_bytes_per_s_ > kBusyProcessor || thread_load_ > kBusyThread) return false;
   double fastest = *std::max_element(rates_.pack_bytes_per_s.begin() + 1, rates_.pack_bytes_per_s.end());
   if (fastest == 0) fastest = kHopedBytesPerS;
   const double s_per_byte = moving_s_per_byte_ / kHopedRatio + (1 + received_share_) / fastest;
-  return std::min(1 / s_per_byte, kHopedRatio * link_bytes_per_s_) > link_bytes_per_s_;
+  return kHeadroom / s_per_byte > link_bytes_per_s_;
 }
 
 void CodingChoice::check_use(const Window& window, TimePoint now) {
@@ -131,7 +133,7 @@ void CodingChoice::check_use(const Window& window, TimePoint now) {
 
 // The rival is raw until that is beaten, and every fourth time: a link becomes faster, a processor gets other
 // work, and a first victory may have been luck. Otherwise it is the next lower level, and by turns with that
-// the one that the model prefers, or raw, where by now it may be the processor that limits.
+// the one that the model prefers, or one between, or raw, where by now it may be the processor that limits.
 void CodingChoice::begin_comparison(TimePoint now) {
   auto rival = static_cast<std::size_t>(long_level_);
   assert(rival != 0);
@@ -140,7 +142,8 @@ void CodingChoice::begin_comparison(TimePoint now) {
   if (!has_proved_itself_ || ++comparisons_ % 4 == 0) {
     rival = 0;
   } else if (looks_down_ && preferred != rival) {
-    rival = preferred;
+    rival = preferred > rival ? preferred - comparisons_ / 2 % (preferred - rival) : preferred;
+    if (rival != 0 && !is_possible(static_cast<Level>(rival))) rival = preferred;
     looks_down_ = false;
   } else {
     while (--rival != 0 && !is_possible(static_cast<Level>(rival))) continue;
