@@ -117,7 +117,8 @@ void CodingChoice::note_link(const Window& window) {
 bool CodingChoice::may_pay() const {
   if (moving_s_per_byte_ * link_bytes_per_s_ > kBusyProcessor || thread_load_ > kBusyThread) return false;
   double fastest = *std::max_element(rates_.pack_bytes_per_s.begin() + 1, rates_.pack_bytes_per_s.end());
-  if (fastest == 0) fastest = kHopedBytesPerS;
+  // What was measured in a bad moment must not be the last word: it is measured again only if this says so.
+  fastest = fastest == 0 ? kHopedBytesPerS : std::max(fastest, kHopedBytesPerS / 2);
   const double s_per_byte = moving_s_per_byte_ / kHopedRatio + (1 + received_share_) / fastest;
   return kHeadroom / s_per_byte > link_bytes_per_s_;
 }
