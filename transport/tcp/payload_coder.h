@@ -2,8 +2,8 @@
 // goes to its path, never earlier, and by itself: it can be sent again coded differently, or not at all, over
 // another path.
 //
-// One thread at a time, under the link's lock. Allocates when it is made; level archive also at its first use
-// in each thread.
+// One thread at a time, under the link's lock. Allocates when it is made; a look at the data and level
+// archive also at their first use in each thread.
 #pragma once
 
 #include <cstddef>
