@@ -52,7 +52,7 @@ double seconds(Duration duration) {
 
 }  // namespace
 
-double CodingChoice::Comparison::bytes_per_s(int side) const {
+double LevelComparison::bytes_per_s(int side) const {
   return sending[side] == Duration::zero() ? 0 : plain_bytes[side] / seconds(sending[side]);
 }
 
@@ -157,7 +157,7 @@ void CodingChoice::begin_comparison(TimePoint now) {
 }
 
 void CodingChoice::compare(const Window& window, TimePoint now) {
-  Comparison& comparison = *comparison_;
+  LevelComparison& comparison = *comparison_;
   if (now - comparison.began > kStale) {
     comparison_.reset();
     return pause_comparisons(now);
@@ -168,13 +168,13 @@ void CodingChoice::compare(const Window& window, TimePoint now) {
   if (comparison.in_turn < kTurn) return;
   comparison.in_turn = Duration::zero();
   ++comparison.turn;
-  const bool is_clear = comparison.turn == Comparison::kTurns / 2 &&
+  const bool is_clear = comparison.turn == LevelComparison::kTurns / 2 &&
                         comparison.bytes_per_s(0) < kHopeless * comparison.bytes_per_s(1);
-  if (is_clear || comparison.turn == Comparison::kTurns) return end_comparison(now);
+  if (is_clear || comparison.turn == LevelComparison::kTurns) return end_comparison(now);
 }
 
 void CodingChoice::end_comparison(TimePoint now) {
-  const Comparison comparison = *comparison_;
+  const LevelComparison comparison = *comparison_;
   comparison_.reset();
   last_comparison_ = comparison;
   const double used = comparison.bytes_per_s(0), rival = comparison.bytes_per_s(1);

@@ -17,6 +17,20 @@
 
 namespace weft::tcp {
 
+// Two levels by turns: A B B A, so that a drift does not count for either.
+struct LevelComparison {
+  static constexpr int kTurns = 4;
+  compression::Level level[2]{};  // what is in use, its rival
+  int turn = 0;
+  multipath::Duration in_turn{};
+  multipath::TimePoint began{};
+  double plain_bytes[2]{};
+  multipath::Duration sending[2]{};
+
+  int side() const { return turn == 1 || turn == 2; }
+  double bytes_per_s(int side) const;
+};
+
 class CodingChoice {
  public:
   CodingChoice();
@@ -61,20 +75,6 @@ class CodingChoice {
  private:
   enum class Stage : std::uint8_t { kRest, kSample, kTry, kUse };
 
-  // Two levels by turns: A B B A, so that a drift does not count for either.
-  struct Comparison {
-    static constexpr int kTurns = 4;
-    compression::Level level[2]{};  // what is in use, its rival
-    int turn = 0;
-    multipath::Duration in_turn{};
-    multipath::TimePoint began{};
-    double plain_bytes[2]{};
-    multipath::Duration sending[2]{};
-
-    int side() const { return turn == 1 || turn == 2; }
-    double bytes_per_s(int side) const;
-  };
-
   void rest(const char* reason, multipath::Duration how_long, multipath::TimePoint now);
   void give_up(const char* reason, multipath::TimePoint now);
   void note_link(const Window& window);
@@ -115,8 +115,8 @@ class CodingChoice {
   std::uint64_t chunks_since_ = 0;  // since the last rest began
   multipath::Duration sending_since_{};
   bool has_proved_itself_ = false;
-  std::optional<Comparison> comparison_;
-  Comparison last_comparison_;  // for people
+  std::optional<LevelComparison> comparison_;
+  LevelComparison last_comparison_;  // for people
   multipath::TimePoint last_compared_{};
   multipath::Duration between_comparisons_{};
   bool looks_down_ = true;  // what the last comparison did
