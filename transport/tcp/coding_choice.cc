@@ -324,7 +324,7 @@ std::string CodingChoice::why() const {
         std::string(to_string(last_comparison_.level[1])).c_str(), last_comparison_.bytes_per_s(1) / 1e9);
     text += compared;
   }
-  if (has_chosen_) text += "\n" + to_string(last_choice_);
+  if (has_chosen_) text.append("\n").append(to_string(last_choice_));
   return text;
 }
 
