@@ -1,6 +1,7 @@
 #include "compression/element_type.h"
 
 #include <array>
+#include <utility>
 
 namespace weft::compression {
 namespace {
@@ -8,6 +9,12 @@ namespace {
 constexpr std::array<std::string_view, kElementTypes> kElementTypeNames{"bytes", "bf16", "fp16",
                                                                         "fp32",  "e4m3", "e5m2"};
 constexpr std::array<std::string_view, kLevels> kLevelNames{"raw", "fast", "dense", "archive"};
+
+constexpr std::pair<DataType, ElementType> kFloats[] = {{DataType::kBfloat16, ElementType::kBfloat16},
+                                                        {DataType::kFloat16, ElementType::kFloat16},
+                                                        {DataType::kFloat32, ElementType::kFloat32},
+                                                        {DataType::kFloat8E4M3, ElementType::kFloat8E4M3},
+                                                        {DataType::kFloat8E5M2, ElementType::kFloat8E5M2}};
 
 }  // namespace
 
@@ -32,37 +39,14 @@ std::optional<Level> level_from(std::string_view name) {
 }
 
 ElementType element_type_of(DataType type) {
-  switch (type) {
-    case DataType::kBfloat16:
-      return ElementType::kBfloat16;
-    case DataType::kFloat16:
-      return ElementType::kFloat16;
-    case DataType::kFloat32:
-      return ElementType::kFloat32;
-    case DataType::kFloat8E4M3:
-      return ElementType::kFloat8E4M3;
-    case DataType::kFloat8E5M2:
-      return ElementType::kFloat8E5M2;
-    default:
-      return ElementType::kBytes;
-  }
+  for (const auto& [data, element] : kFloats)
+    if (data == type) return element;
+  return ElementType::kBytes;
 }
 
 std::optional<DataType> data_type_of(ElementType type) {
-  switch (type) {
-    case ElementType::kBytes:
-      break;
-    case ElementType::kBfloat16:
-      return DataType::kBfloat16;
-    case ElementType::kFloat16:
-      return DataType::kFloat16;
-    case ElementType::kFloat32:
-      return DataType::kFloat32;
-    case ElementType::kFloat8E4M3:
-      return DataType::kFloat8E4M3;
-    case ElementType::kFloat8E5M2:
-      return DataType::kFloat8E5M2;
-  }
+  for (const auto& [data, element] : kFloats)
+    if (element == type) return data;
   return std::nullopt;
 }
 

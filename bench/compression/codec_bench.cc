@@ -5,9 +5,9 @@
 //
 // A payload is a file of elements, repeated until --mib are full, or "normal" numbers of a type. Each
 // repetition runs memcpy next to what is measured; rates and ratios to memcpy are medians. Fused reductions
-// stand beside the plain loop, whose own rate is the last column. --cpu-time counts
-// the thread's own time, which other programs on the machine disturb less; results to be published are
-// wall-clock time on a quiet machine.
+// stand beside the plain loop, whose own rate is the last column. --cpu-time counts the thread's own time,
+// which other programs on the machine disturb less; results to be published are wall-clock time on a quiet
+// machine.
 #include <time.h>
 
 #include <CLI/CLI.hpp>
@@ -15,15 +15,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <functional>
-#include <iterator>
-#include <map>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "bench/compression/normal_numbers.h"
+#include "bench/compression/measured_data.h"
 #include "bench/compression/yardsticks.h"
 #include "compression/slot/codec.h"
 #include "compression/slot/level_choice.h"
@@ -96,26 +94,9 @@ Rate measure(const Options& options, std::size_t bytes, const std::function<void
   return {median(rates), median(ratios)};
 }
 
-// Empty, and a word on stderr, where it cannot be had.
 Bytes payload_of(const std::string& name, ElementType type, std::size_t bytes) {
-  if (name == "normal") {
-    const auto numbers = weft::bench::normal_numbers(type, std::min<std::size_t>(bytes, 16 << 20), 1);
-    Bytes some(numbers.begin(), numbers.end());
-    some.reserve(bytes + (8 << 20));
-    while (some.size() < bytes) some.insert(some.end(), some.begin(), some.begin() + (8 << 20));
-    some.resize(bytes);
-    return some;
-  }
-  std::ifstream file(name, std::ios::binary);
-  const std::vector<char> whole((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (whole.empty()) {
-    std::fprintf(stderr, "codec_bench: %s cannot be read or is empty.\n", name.c_str());
-    return {};
-  }
-  Bytes result(bytes);
-  for (std::size_t at = 0; at < bytes; at += whole.size())
-    std::memcpy(&result[at], whole.data(), std::min(whole.size(), bytes - at));
-  return result;
+  const auto data = weft::bench::measured_data(type, bytes, name == "normal" ? "" : name);
+  return {data.begin(), data.end()};
 }
 
 // The ratio at which an ideal order-0 coder of the exponents would end: FORMAT.md's high bytes of level
@@ -212,7 +193,6 @@ bool bench_payload(const Options& options, const std::string& argument) {
     return false;
   }
   const Bytes payload = payload_of(argument.substr(0, colon), *type, options.mib << 20);
-  if (payload.empty()) return false;
   Bytes out(payload.size(), std::byte{1});
   const auto memcpy_once = [&] { std::memcpy(out.data(), payload.data(), payload.size()); };
   const Rate copy = measure(options, payload.size(), memcpy_once, memcpy_once);
@@ -251,17 +231,22 @@ int main(int argc, char** argv) {
   app.add_flag("--cpu-time", options.cpu_time, "Time of the thread instead of the wall clock");
   app.add_flag("--all-instructions", options.all_instructions,
                "Portable and AVX2 too, where there is better");
-  const std::map<std::string, ReduceOp> operations{
-      {"sum", ReduceOp::kSum}, {"prod", ReduceOp::kProd}, {"max", ReduceOp::kMax}, {"min", ReduceOp::kMin}};
   std::string op = "max";
-  app.add_option("--op", op, "The reduction")->check(CLI::IsMember(&operations))->capture_default_str();
+  app.add_option("--op", op, "The reduction")
+      ->check(CLI::IsMember({"sum", "prod", "max", "min"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  options.op = operations.at(op);
+  options.op = *weft::reduce_op_from(op);
   if (options.threads > 1 && options.cpu_time) {
     std::fprintf(stderr, "codec_bench: --cpu-time is one thread's: leave it or --threads out.\n");
     return 1;
   }
-  for (const std::string& payload : options.payloads)
-    if (!bench_payload(options, payload)) return 1;
+  try {
+    for (const std::string& payload : options.payloads)
+      if (!bench_payload(options, payload)) return 1;
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "codec_bench: %s\n", error.what());
+    return 1;
+  }
   return 0;
 }

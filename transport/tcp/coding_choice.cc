@@ -142,13 +142,11 @@ void CodingChoice::begin_comparison(TimePoint now) {
       static_cast<std::size_t>(is_saturated_ ? Level::kRaw : model(kLongMessage, kRivalHeadroom).level);
   if (!has_proved_itself_ || ++comparisons_ % 4 == 0) {
     rival = 0;
-  } else if (looks_down_ && preferred != rival) {
+  } else if (comparisons_ % 2 != 0 && preferred != rival) {
     rival = preferred > rival ? preferred - comparisons_ / 2 % (preferred - rival) : preferred;
     if (rival != 0 && !is_possible(static_cast<Level>(rival))) rival = preferred;
-    looks_down_ = false;
   } else {
     while (--rival != 0 && !is_possible(static_cast<Level>(rival))) continue;
-    looks_down_ = true;
   }
   comparison_.emplace();
   comparison_->level[0] = long_level_;

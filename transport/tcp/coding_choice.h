@@ -119,8 +119,7 @@ class CodingChoice {
   LevelComparison last_comparison_;  // for people
   multipath::TimePoint last_compared_{};
   multipath::Duration between_comparisons_{};
-  bool looks_down_ = true;  // what the last comparison did
-  unsigned comparisons_ = 0;
+  unsigned comparisons_ = 0;  // that followed a first victory
   bool is_saturated_ = false;
 };
 
