@@ -49,6 +49,9 @@ struct TileShape {
   WEFT_HOST_DEVICE constexpr unsigned max_escapes() const {
     return nibbles ? kMaxEscapesDense : kMaxEscapesFast;
   }
+  // Less than one in a tile of weights or gradients, as the window holds 14 exponents: whether there is one
+  // is then worth a branch. Elsewhere no processor foresees it.
+  WEFT_HOST_DEVICE constexpr bool escapes_are_rare() const { return field_bits == 7; }
 };
 
 inline constexpr TileShape kShapeBfloat16Fast{2, false, 7, 0, false};

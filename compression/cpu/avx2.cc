@@ -10,6 +10,28 @@
 namespace weft::compression::cpu {
 namespace {
 
+// For each eight bits: which bytes are set, one after the other, and for each byte the how many-th set one it
+// is (none: 0x80, which gives 0).
+struct BytePlaces {
+  std::uint8_t set[256][8] = {}, rank[256][8] = {};
+  constexpr BytePlaces() {
+    for (unsigned bits = 0; bits < 256; ++bits) {
+      std::uint8_t count = 0;
+      for (std::uint8_t i = 0; i < 8; ++i) {
+        const bool is_set = (bits >> i & 1) != 0;
+        rank[bits][i] = is_set ? count : 0x80;
+        if (is_set) set[bits][count++] = i;
+      }
+    }
+  }
+  static __m128i loaded(const std::uint8_t* eight) {
+    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(eight));
+  }
+  __m128i together(std::uint64_t bits) const { return loaded(set[bits]); }
+  __m128i apart(std::uint64_t bits) const { return loaded(rank[bits]); }
+};
+constexpr BytePlaces kPlaces;
+
 struct Avx2Bytes {
   static constexpr std::size_t kBytes = 32;
   __m256i bits;
@@ -31,6 +53,9 @@ struct Avx2Bytes {
   friend Avx2Bytes larger(Avx2Bytes a, Avx2Bytes b) { return {_mm256_max_epu8(a.bits, b.bits)}; }
   friend std::uint64_t equal_mask(Avx2Bytes a, Avx2Bytes b) {
     return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a.bits, b.bits)));
+  }
+  friend Avx2Bytes where_equal(Avx2Bytes a, Avx2Bytes b, Avx2Bytes equal, Avx2Bytes otherwise) {
+    return {_mm256_blendv_epi8(otherwise.bits, equal.bits, _mm256_cmpeq_epi8(a.bits, b.bits))};
   }
   template <unsigned kBits>
   Avx2Bytes shifted_left() const {
@@ -118,24 +143,44 @@ struct Avx2Bytes {
     }
   }
 
+  // Eight at a time, from a table: a loop over the bits ends after another number of them in each vector,
+  // which no processor foresees.
   static std::size_t append_masked(std::uint64_t mask, Avx2Bytes fields, std::uint8_t* list) {
-    if (mask == 0) return 0;
-    alignas(32) std::uint8_t field[kBytes];
-    fields.store(field);
-    std::size_t count = 0;
-    for (; mask != 0; mask &= mask - 1) list[count++] = field[__builtin_ctzll(mask)];
-    return count;
-  }
-  template <TileShape kShape>
-  static std::size_t put_masked(std::uint64_t mask, Avx2Bytes high, const std::uint8_t* list,
-                                std::uint8_t* to) {
-    high.store(to);
-    std::size_t count = 0;
-    for (; mask != 0; mask &= mask - 1) {
-      std::uint8_t& byte = to[__builtin_ctzll(mask)];
-      byte = static_cast<std::uint8_t>((byte & ~kShape.field_mask()) | list[count++] << kShape.field_shift);
+    const __m128i half[2] = {_mm256_castsi256_si128(fields.bits), _mm256_extracti128_si256(fields.bits, 1)};
+    std::uint8_t* next = list;
+    for (int i = 0; i < 4; ++i, mask >>= 8) {
+      const __m128i eight = i % 2 == 0 ? half[i / 2] : _mm_unpackhi_epi64(half[i / 2], half[i / 2]);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(next),
+                       _mm_shuffle_epi8(eight, kPlaces.together(mask & 0xff)));
+      next += _mm_popcnt_u32(mask & 0xff);
     }
-    return count;
+    return static_cast<std::size_t>(next - list);
+  }
+  template <std::uint8_t kMask, unsigned kShift>
+  static void put_masked(std::uint64_t mask, Avx2Bytes bytes, const std::uint8_t* list, std::uint8_t* to) {
+    __m128i places[4], eight[4];
+    for (int i = 0; i < 4; ++i, mask >>= 8) {
+      places[i] = kPlaces.apart(mask & 0xff);
+      eight[i] = _mm_shuffle_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(list)), places[i]);
+      list += _mm_popcnt_u32(mask & 0xff);
+    }
+    const auto joined = [](const __m128i(&four)[4]) {
+      return _mm256_set_m128i(_mm_unpacklo_epi64(four[2], four[3]), _mm_unpacklo_epi64(four[0], four[1]));
+    };
+    const Avx2Bytes others = bytes & splat(static_cast<std::uint8_t>(~kMask));
+    const Avx2Bytes put = others | Avx2Bytes{joined(eight)}.shifted_left<kShift>();
+    stored(to, _mm256_blendv_epi8(put.bits, bytes.bits, joined(places)));
+  }
+
+  void store_nibbles(std::uint8_t* to) const {
+    const __m256i pairs = _mm256_or_si256(bits, _mm256_srli_epi16(bits, 4));
+    const __m256i even = _mm256_and_si256(pairs, _mm256_set1_epi16(0xff));
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi16(even, even), _MM_SHUFFLE(3, 1, 2, 0));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
+  }
+  static Avx2Bytes load_nibbles(const std::uint8_t* from) {
+    const __m256i pairs = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    return Avx2Bytes{_mm256_or_si256(pairs, _mm256_slli_epi16(pairs, 4))} & splat(0x0f);
   }
 };
 

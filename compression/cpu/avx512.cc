@@ -27,6 +27,9 @@ struct Avx512Bytes {
   friend std::uint64_t equal_mask(Avx512Bytes a, Avx512Bytes b) {
     return _mm512_cmpeq_epi8_mask(a.bits, b.bits);
   }
+  friend Avx512Bytes where_equal(Avx512Bytes a, Avx512Bytes b, Avx512Bytes equal, Avx512Bytes otherwise) {
+    return {_mm512_mask_mov_epi8(otherwise.bits, equal_mask(a, b), equal.bits)};
+  }
   template <unsigned kBits>
   Avx512Bytes shifted_left() const {
     return Avx512Bytes{_mm512_slli_epi16(bits, kBits)} & splat(static_cast<std::uint8_t>(0xff << kBits));
@@ -124,14 +127,21 @@ struct Avx512Bytes {
     _mm512_storeu_si512(list, _mm512_maskz_compress_epi8(mask, fields.bits));
     return static_cast<std::size_t>(__builtin_popcountll(mask));
   }
-  template <TileShape kShape>
-  static std::size_t put_masked(std::uint64_t mask, Avx512Bytes high, const std::uint8_t* list,
-                                std::uint8_t* to) {
+  template <std::uint8_t kMask, unsigned kShift>
+  static void put_masked(std::uint64_t mask, Avx512Bytes bytes, const std::uint8_t* list, std::uint8_t* to) {
     const Avx512Bytes fields{_mm512_maskz_expand_epi8(mask, _mm512_loadu_si512(list))};
-    const Avx512Bytes placed = fields.shifted_left<kShape.field_shift>();
-    const Avx512Bytes others = high & splat(static_cast<std::uint8_t>(~kShape.field_mask()));
-    _mm512_storeu_si512(to, _mm512_mask_mov_epi8(high.bits, mask, (others | placed).bits));
-    return static_cast<std::size_t>(__builtin_popcountll(mask));
+    const Avx512Bytes others = bytes & splat(static_cast<std::uint8_t>(~kMask));
+    const Avx512Bytes put = others | fields.shifted_left<kShift>();
+    _mm512_storeu_si512(to, _mm512_mask_mov_epi8(bytes.bits, mask, put.bits));
+  }
+
+  void store_nibbles(std::uint8_t* to) const {
+    const __m512i pairs = _mm512_or_si512(bits, _mm512_srli_epi16(bits, 4));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi16_epi8(pairs));
+  }
+  static Avx512Bytes load_nibbles(const std::uint8_t* from) {
+    const __m512i pairs = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return Avx512Bytes{_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4))} & splat(0x0f);
   }
 };
 

@@ -45,6 +45,10 @@ struct PortableBytes {
     };
     return eight(equal[0]) | eight(equal[1]) << 8;
   }
+  friend PortableBytes where_equal(PortableBytes a, PortableBytes b, PortableBytes equal,
+                                   PortableBytes otherwise) {
+    return {a.bits == b.bits ? equal.bits : otherwise.bits};
+  }
   template <unsigned kBits>
   PortableBytes shifted_left() const {
     return {bits << kBits};
@@ -137,16 +141,27 @@ struct PortableBytes {
       list[count++] = fields.bits[static_cast<std::size_t>(__builtin_ctzll(mask))];
     return count;
   }
-  template <TileShape kShape>
-  static std::size_t put_masked(std::uint64_t mask, PortableBytes high, const std::uint8_t* list,
-                                std::uint8_t* to) {
-    high.store(to);
-    std::size_t count = 0;
+  template <std::uint8_t kMask, unsigned kShift>
+  static void put_masked(std::uint64_t mask, PortableBytes bytes, const std::uint8_t* list,
+                         std::uint8_t* to) {
+    bytes.store(to);
     for (; mask != 0; mask &= mask - 1) {
       std::uint8_t& byte = to[__builtin_ctzll(mask)];
-      byte = static_cast<std::uint8_t>((byte & ~kShape.field_mask()) | list[count++] << kShape.field_shift);
+      byte = static_cast<std::uint8_t>((byte & ~kMask) | *list++ << kShift);
     }
-    return count;
+  }
+
+  void store_nibbles(std::uint8_t* to) const {
+    const auto pairs = std::bit_cast<Halves>(bits);
+    const auto packed = std::bit_cast<Bits>(pairs | pairs >> 4);
+    const Bits together = even(packed, packed);
+    std::memcpy(to, &together, kBytes / 2);
+  }
+  static PortableBytes load_nibbles(const std::uint8_t* from) {
+    Bits packed{};
+    std::memcpy(&packed, from, kBytes / 2);
+    const auto pairs = std::bit_cast<Halves>(first_in_turn(packed, Bits{}));
+    return PortableBytes{std::bit_cast<Bits>(pairs | pairs << 4)} & splat(0x0f);
   }
 };
 

@@ -1,10 +1,13 @@
 // The loops over a tile, for a vector type of any width. Each file that includes this instantiates it with a
 // type of its own, so that nothing is shared between files that are compiled for different instructions.
 //
-// `Vector` is a Bytes of tile_transform.h with kBytes, and: load, store; largest_byte; equal_mask (bit i:
-// byte i is equal); split_halves and join_halves (2 * kBytes of 16-bit elements, rotated or not); split_words
-// and join_words (4 * kBytes of 32-bit elements into low halves as they are, and the high halves' two bytes);
-// append_masked and put_masked (the bytes whose bit is set, to or from a list).
+// `Vector` is a Bytes of tile_transform.h with kBytes, and: load, store; larger; largest_byte; equal_mask
+// (bit i: byte i is equal); where_equal (a byte of the third where the first two are equal, of the fourth
+// elsewhere); split_halves and join_halves (2 * kBytes of 16-bit elements, rotated or not); split_words and
+// join_words (4 * kBytes of 32-bit elements into low halves as they are, and the high halves' two bytes);
+// append_masked (the bytes whose bit is set, to a list, of which up to kBytes are overwritten) and put_masked
+// (back, into some bits of those bytes; up to kBytes of the list are read); store_nibbles and load_nibbles
+// (bytes below 16 as half bytes, the first lowest).
 #pragma once
 
 #include <cstddef>
@@ -20,6 +23,7 @@ namespace weft::compression::cpu {
 template <typename Vector>
 struct TileLoops {
   static constexpr std::size_t kBytes = Vector::kBytes;
+  using Escapes = EscapeList<Vector>;
 
   template <TileShape kShape>
   static void split(const std::uint8_t* tile, std::uint8_t* raw, std::uint8_t* high) {
@@ -83,9 +87,10 @@ struct TileLoops {
       const Vector symbols = to_symbols<kShape>(bytes, placed);
       symbols.store(high + i);
       const std::uint64_t escaped = equal_mask(symbols & code, code);
-      count += Vector::append_masked(
-          escaped, (bytes & Vector::splat(kShape.field_mask())).template shifted_right<kShape.field_shift>(),
-          escapes.field + count);
+      if (kShape.escapes_are_rare() && escaped == 0) continue;
+      const Vector fields = bytes & Vector::splat(kShape.field_mask());
+      count += Vector::append_masked(escaped, fields.template shifted_right<kShape.field_shift>(),
+                                     escapes.field + count);
     }
     escapes.count = count;
     return count <= kShape.max_escapes();
@@ -133,7 +138,13 @@ struct TileLoops {
       const Vector bytes = Vector::load(symbols + i);
       const Vector high = from_symbols<kShape>(bytes, placed);
       const std::uint64_t escaped = equal_mask(bytes & code, code);
-      used += Vector::template put_masked<kShape>(escaped, high, escapes.field + used, symbols + i);
+      if (kShape.escapes_are_rare() && escaped == 0) {
+        high.store(symbols + i);
+      } else {
+        Vector::template put_masked<kShape.field_mask(), kShape.field_shift>(
+            escaped, high, escapes.field + used, symbols + i);
+        used += static_cast<std::size_t>(__builtin_popcountll(escaped));
+      }
     }
     return used;
   }
@@ -150,8 +161,8 @@ struct TileLoops {
     EscapeFields escapes;
     const unsigned base = choose_base<kShape>(high);
     if (!make_symbols<kShape>(high, base, escapes)) return 0;
-    std::uint8_t list[kMaxEscapesDense * 3 / 2];
-    const std::size_t list_bytes = write_escapes(kShape, base, escapes, list);
+    std::uint8_t list[Escapes::kMostBytes + kBytes];
+    const std::size_t list_bytes = Escapes::template write<kShape>(base, escapes, list);
     const std::size_t bytes = (kShape.fixed_bytes() + list_bytes + 3) / 4 * 4;
     if (bytes >= kShape.tile_bytes()) return 0;
     pack_symbols<kShape.symbol_bits()>(high, raw + kShape.raw_bytes());
@@ -173,8 +184,8 @@ struct TileLoops {
     if (coded[1] != 0) return "a reserved byte is not 0";
     if (count > kShape.max_escapes()) return "it has more escapes than a tile may have";
     EscapeFields escapes;
-    if (!read_escapes(kShape, base, count, coded + kShape.fixed_bytes(), bytes - kShape.fixed_bytes(),
-                      escapes))
+    if (!Escapes::template read<kShape>(base, count, coded + kShape.fixed_bytes(),
+                                        bytes - kShape.fixed_bytes(), escapes))
       return "its list of escapes has another length than its size says";
     alignas(64) std::uint8_t high[kTileElements];
     const std::uint8_t* raw = coded + kTileHeaderBytes;
