@@ -1,10 +1,12 @@
 // What a reduction does with two elements, bit for bit the same wherever it runs: in algorithms/host, in the
 // codecs' fused primitives, on a GPU.
 //
-// Plain functions; any thread; no errors. Where both elements are NaN it is the compiler that chooses whose
-// payload stays; not for FP8, whose NaN results are all 0x7f (float8.h).
+// Plain functions; any thread; no errors. A sum or product that is NaN is the left element, if that is NaN,
+// else the right one, else (opposite infinities, zero times infinity) 0xffc00000; quiet. So x86-64 has it, if
+// nobody swaps the operands. NaN results of FP8 are all 0x7f (float8.h), of float16 the sign stays.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "compression/float8.h"
@@ -37,6 +39,19 @@ WEFT_HOST_DEVICE T narrow(Wide value) {
   }
 }
 
+// What compilers may choose otherwise, and GPUs and other processors do: NaN by the rule above.
+template <typename T>
+WEFT_HOST_DEVICE T with_rule_for_nan(T result, T left, T right) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr unsigned kMantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr Bits kQuiet = Bits{1} << (kMantissa - 1);
+  constexpr Bits kOwn = ~(kQuiet - 1);  // sign, exponent and the quiet bit
+  const Bits left_bits = __builtin_bit_cast(Bits, left) | kQuiet;
+  const Bits right_bits = __builtin_bit_cast(Bits, right) | kQuiet;
+  const Bits nan = left != left ? left_bits : right != right ? right_bits : kOwn;
+  return __builtin_bit_cast(T, result != result ? nan : __builtin_bit_cast(Bits, result));
+}
+
 struct Sum {
   static constexpr bool kComputes = true;  // the result is a new number, not one of the two
   template <typename T>
@@ -45,7 +60,7 @@ struct Sum {
       using Unsigned = std::make_unsigned_t<T>;
       return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b)));
     } else {
-      return a + b;
+      return with_rule_for_nan(a + b, a, b);
     }
   }
 };
@@ -57,7 +72,7 @@ struct Prod {
       using Unsigned = std::make_unsigned_t<T>;
       return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) * static_cast<Unsigned>(b)));
     } else {
-      return a * b;
+      return with_rule_for_nan(a * b, a, b);
     }
   }
 };

@@ -10,7 +10,7 @@ ReduceFunction reduce_function(DataType type, ReduceOp op) {
 }
 
 DivideFunction divide_function(DataType type) {
-  return compression::cpu::divide_loop(type);
+  return compression::cpu::divide_loop(compression::cpu::tile_kernels(), type);
 }
 
 }  // namespace weft::algorithms::host

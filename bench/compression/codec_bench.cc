@@ -46,6 +46,8 @@ struct PageAllocator {
 };
 using Bytes = std::vector<std::byte, PageAllocator<std::byte>>;
 
+constexpr int kRanks = 8;  // an average is divided by
+
 struct Options {
   std::vector<std::string> payloads;
   std::size_t mib = 128;
@@ -130,10 +132,11 @@ bool bench_level(const Options& options, const Bytes& payload, ElementType type,
         static_cast<double>(bytes) / static_cast<double>(used), packs, unpacks);
   if (const auto data = data_type_of(type)) {
     Bytes received = payload;
-    const Reduction reduction{*data, options.op, 1};
+    const Reduction reduction{*data, options.op, options.op == ReduceOp::kAvg ? kRanks : 1};
     const auto plain = [&] {
-      cpu::reduce_loop(kernels, *data, options.op)(out.data(), payload.data(), received.data(),
-                                                   bytes / element_bytes(type));
+      const std::size_t elements = bytes / element_bytes(type);
+      cpu::reduce_loop(kernels, *data, options.op)(out.data(), payload.data(), received.data(), elements);
+      if (reduction.divisor != 1) cpu::divide_loop(kernels, *data)(out.data(), elements, reduction.divisor);
     };
     const Rate plainly = measure(options, bytes, memcpy_once, plain);
     const Rate reduces =
@@ -232,8 +235,8 @@ int main(int argc, char** argv) {
   app.add_flag("--all-instructions", options.all_instructions,
                "Portable and AVX2 too, where there is better");
   std::string op = "max";
-  app.add_option("--op", op, "The reduction")
-      ->check(CLI::IsMember({"sum", "prod", "max", "min"}))
+  app.add_option("--op", op, "The reduction; avg divides by 8 ranks")
+      ->check(CLI::IsMember({"sum", "prod", "max", "min", "avg"}))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   options.op = *weft::reduce_op_from(op);

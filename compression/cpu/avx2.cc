@@ -191,8 +191,20 @@ struct Avx2Floats {
 
   static Avx2Floats load(const char* from) { return {_mm256_loadu_ps(reinterpret_cast<const float*>(from))}; }
   void store(char* to) const { _mm256_storeu_ps(reinterpret_cast<float*>(to), lanes); }
-  friend Avx2Floats add(Avx2Floats a, Avx2Floats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
-  friend Avx2Floats multiply(Avx2Floats a, Avx2Floats b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
+  // The instructions give the first of two NaN, as element_arithmetic.h asks; a compiler may swap the
+  // operands of the intrinsics.
+  friend Avx2Floats add(Avx2Floats a, Avx2Floats b) {
+    Avx2Floats sum;
+    asm("vaddps %2, %1, %0" : "=x"(sum.lanes) : "x"(a.lanes), "x"(b.lanes));
+    return sum;
+  }
+  friend Avx2Floats multiply(Avx2Floats a, Avx2Floats b) {
+    Avx2Floats product;
+    asm("vmulps %2, %1, %0" : "=x"(product.lanes) : "x"(a.lanes), "x"(b.lanes));
+    return product;
+  }
+  friend Avx2Floats divide(Avx2Floats a, Avx2Floats b) { return {_mm256_div_ps(a.lanes, b.lanes)}; }
+  static Avx2Floats splat(float value) { return {_mm256_set1_ps(value)}; }
   // The instructions give their second operand where one is NaN or both are zeros.
   friend Avx2Floats smaller_or_left(Avx2Floats a, Avx2Floats b) { return {_mm256_min_ps(b.lanes, a.lanes)}; }
   friend Avx2Floats larger_or_left(Avx2Floats a, Avx2Floats b) { return {_mm256_max_ps(b.lanes, a.lanes)}; }
@@ -330,6 +342,7 @@ const TileKernels kAvx2Kernels{"AVX2",
                                TileLoops<Avx2Bytes>::encode_any,
                                TileLoops<Avx2Bytes>::decode_any,
                                ReduceLoops<Avx2Floats, Avx2Float8>::of_floats,
+                               ReduceLoops<Avx2Floats, Avx2Float8>::divide_floats,
                                {}};
 
 }  // namespace weft::compression::cpu

@@ -152,8 +152,20 @@ struct Avx512Floats {
 
   static Avx512Floats load(const char* from) { return {_mm512_loadu_ps(from)}; }
   void store(char* to) const { _mm512_storeu_ps(to, lanes); }
-  friend Avx512Floats add(Avx512Floats a, Avx512Floats b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
-  friend Avx512Floats multiply(Avx512Floats a, Avx512Floats b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
+  // The instructions give the first of two NaN, as element_arithmetic.h asks; a compiler may swap the
+  // operands of the intrinsics.
+  friend Avx512Floats add(Avx512Floats a, Avx512Floats b) {
+    Avx512Floats sum;
+    asm("vaddps %2, %1, %0" : "=v"(sum.lanes) : "v"(a.lanes), "v"(b.lanes));
+    return sum;
+  }
+  friend Avx512Floats multiply(Avx512Floats a, Avx512Floats b) {
+    Avx512Floats product;
+    asm("vmulps %2, %1, %0" : "=v"(product.lanes) : "v"(a.lanes), "v"(b.lanes));
+    return product;
+  }
+  friend Avx512Floats divide(Avx512Floats a, Avx512Floats b) { return {_mm512_div_ps(a.lanes, b.lanes)}; }
+  static Avx512Floats splat(float value) { return {_mm512_set1_ps(value)}; }
   // The instructions give their second operand where one is NaN or both are zeros.
   friend Avx512Floats smaller_or_left(Avx512Floats a, Avx512Floats b) {
     return {_mm512_min_ps(b.lanes, a.lanes)};
@@ -374,6 +386,7 @@ const TileKernels kAvx512Kernels{"AVX-512",
                                  TileLoops<Avx512Bytes>::encode_any,
                                  TileLoops<Avx512Bytes>::decode_any,
                                  ReduceLoops<Avx512Floats, Avx512Float8>::of_floats,
+                                 ReduceLoops<Avx512Floats, Avx512Float8>::divide_floats,
                                  {decode_states, encode_states}};
 
 }  // namespace weft::compression::cpu

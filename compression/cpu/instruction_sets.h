@@ -6,6 +6,7 @@
 namespace weft::compression::cpu {
 
 ReduceLoop portable_reduce(DataType type, ReduceOp op);
+DivideLoop portable_divide(DataType type);
 extern const TileKernels kPortableKernels;
 extern const TileKernels kAvx2Kernels;    // only in builds for x86-64
 extern const TileKernels kAvx512Kernels;  // only in builds for x86-64

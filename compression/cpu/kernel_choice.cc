@@ -5,8 +5,6 @@
 #endif
 
 #include "compression/cpu/instruction_sets.h"
-#include "compression/element_arithmetic.h"
-#include "compression/visit_type.h"
 
 namespace weft::compression::cpu {
 namespace {
@@ -24,16 +22,6 @@ const TileKernels& best_kernels() {
   for (const Instructions instructions : {Instructions::kAvx512, Instructions::kAvx2})
     if (const TileKernels* kernels = tile_kernels(instructions)) return *kernels;
   return kPortableKernels;
-}
-
-template <typename T>
-void divide_elements(void* data, std::size_t count, int divisor) {
-  for (char* at = static_cast<char*>(data); count > 0; --count, at += sizeof(T)) {
-    T element;
-    __builtin_memcpy(&element, at, sizeof(T));
-    element = divided(element, divisor);
-    __builtin_memcpy(at, &element, sizeof(T));
-  }
 }
 
 }  // namespace
@@ -71,8 +59,9 @@ ReduceLoop reduce_loop(const TileKernels& kernels, DataType type, ReduceOp op) {
   return own != nullptr ? own : kPortableKernels.reduce(type, op);
 }
 
-DivideLoop divide_loop(DataType type) {
-  return visit_type(type, [](auto sample) -> DivideLoop { return divide_elements<decltype(sample)>; });
+DivideLoop divide_loop(const TileKernels& kernels, DataType type) {
+  const DivideLoop own = kernels.divide(type);
+  return own != nullptr ? own : kPortableKernels.divide(type);
 }
 
 }  // namespace weft::compression::cpu

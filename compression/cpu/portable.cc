@@ -171,6 +171,7 @@ const TileKernels kPortableKernels{"portable",
                                    TileLoops<PortableBytes>::encode_any,
                                    TileLoops<PortableBytes>::decode_any,
                                    portable_reduce,
+                                   portable_divide,
                                    {}};
 
 }  // namespace weft::compression::cpu

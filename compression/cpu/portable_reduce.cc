@@ -1,4 +1,4 @@
-// Reductions of every type, for every machine.
+// Reductions and divisions of every type, for every machine.
 #include <cstring>
 
 #include "compression/cpu/instruction_sets.h"
@@ -32,6 +32,42 @@ void reduce_elements(void* out, const void* a, const void* b, std::size_t count)
 }
 
 template <typename T>
+void divide_elements(void* data, std::size_t count, int divisor) {
+  constexpr std::size_t kPiece = 64;
+  T elements[kPiece];
+  char* at = static_cast<char*>(data);
+  while (count > 0) {
+    const std::size_t n = count < kPiece ? count : kPiece;
+    std::memcpy(elements, at, n * sizeof(T));
+    if (n == kPiece) {
+      for (std::size_t i = 0; i < kPiece; ++i) elements[i] = divided(elements[i], divisor);
+    } else {
+      for (std::size_t i = 0; i < n; ++i) elements[i] = divided(elements[i], divisor);
+    }
+    std::memcpy(at, elements, n * sizeof(T));
+    at += n * sizeof(T);
+    count -= n;
+  }
+}
+
+// The quotient of every element, for one divisor at a time: an average has the same for all its tiles.
+template <typename Float8Type>
+void divide_float8(void* data, std::size_t count, int divisor) {
+  struct Quotients {
+    int divisor = 0;
+    std::uint8_t of[256];
+  };
+  thread_local Quotients quotients;
+  if (quotients.divisor != divisor) {
+    for (unsigned bits = 0; bits < 256; ++bits)
+      quotients.of[bits] = divided(Float8Type{static_cast<std::uint8_t>(bits)}, divisor).bits;
+    quotients.divisor = divisor;
+  }
+  auto* element = static_cast<std::uint8_t*>(data);
+  for (std::size_t i = 0; i < count; ++i) element[i] = quotients.of[element[i]];
+}
+
+template <typename T>
 ReduceLoop reduce_of(ReduceOp op) {
   switch (op) {
     case ReduceOp::kSum:
@@ -51,6 +87,17 @@ ReduceLoop reduce_of(ReduceOp op) {
 
 ReduceLoop portable_reduce(DataType type, ReduceOp op) {
   return visit_type(type, [op](auto sample) { return reduce_of<decltype(sample)>(op); });
+}
+
+DivideLoop portable_divide(DataType type) {
+  return visit_type(type, [](auto sample) -> DivideLoop {
+    using T = decltype(sample);
+    if constexpr (kIsFloat8<T>) {
+      return divide_float8<T>;
+    } else {
+      return divide_elements<T>;
+    }
+  });
 }
 
 }  // namespace weft::compression::cpu

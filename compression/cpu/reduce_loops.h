@@ -2,8 +2,8 @@
 //
 // `Lanes` is a register of floats: load, store; load_pair and store_pair of twice as many 16-bit floats, in
 // whatever order suits the two; add, multiply, smaller_or_left and larger_or_left ("b < a ? b : a" and "a < b
-// ? b : a", which decides what NaN and -0 do). `Float8Lanes<T>` is a register of as many bytes with the same
-// names.
+// ? b : a", which decides what NaN and -0 do); divide and splat. `Float8Lanes<T>` is a register of as many
+// bytes with the same names but the last two.
 #pragma once
 
 #include <cstddef>
@@ -63,6 +63,29 @@ struct ReduceLoops {
   }
 
   template <typename T>
+  static void divide_step(char* data, Lanes divisor) {
+    if constexpr (sizeof(T) == 4) {
+      divide(Lanes::load(data), divisor).store(data);
+    } else {
+      Lanes first, second;
+      Lanes::template load_pair<T>(data, first, second);
+      Lanes::template store_pair<T>(divide(first, divisor), divide(second, divisor), data);
+    }
+  }
+  template <typename T>
+  static void divide_all(void* data, std::size_t count, int divisor) {
+    const Lanes by = Lanes::splat(static_cast<float>(divisor));
+    char* at = static_cast<char*>(data);
+    std::size_t bytes = count * sizeof(T);
+    for (; bytes >= kStepBytes; bytes -= kStepBytes, at += kStepBytes) divide_step<T>(at, by);
+    if (bytes == 0) return;
+    char last[kStepBytes] = {};
+    std::memcpy(last, at, bytes);
+    divide_step<T>(last, by);
+    std::memcpy(at, last, bytes);
+  }
+
+  template <typename T>
   static ReduceLoop of(ReduceOp op) {
     switch (op) {
       case ReduceOp::kSum:
@@ -91,6 +114,19 @@ struct ReduceLoops {
         return of<Float8E4M3>(op);
       case DataType::kFloat8E5M2:
         return of<Float8E5M2>(op);
+      default:
+        return nullptr;
+    }
+  }
+  // Not of FP8, which has a table (portable_reduce.cc).
+  static DivideLoop divide_floats(DataType type) {
+    switch (type) {
+      case DataType::kBfloat16:
+        return divide_all<Bfloat16>;
+      case DataType::kFloat16:
+        return divide_all<Float16>;
+      case DataType::kFloat32:
+        return divide_all<float>;
       default:
         return nullptr;
     }

@@ -17,6 +17,9 @@ enum class Instructions : std::uint8_t { kPortable, kAvx2, kAvx512 };
 // out[i] = a[i] (op) b[i]. `out` may be `a` or `b`, otherwise they must not overlap. kAvg adds.
 using ReduceLoop = void (*)(void* out, const void* a, const void* b, std::size_t count);
 
+// data[i] /= divisor, as the end of an average.
+using DivideLoop = void (*)(void* data, std::size_t count, int divisor);
+
 // The loops of an archive block's 32 states, which slot/archive_block.cc explains; it has plain ones for
 // where these are nullptr.
 struct StateLoops {
@@ -45,6 +48,7 @@ struct TileKernels {
 
   // nullptr where these instructions have no loop of their own; kPortable has all.
   ReduceLoop (*reduce)(DataType type, ReduceOp op);
+  DivideLoop (*divide)(DataType type);
 
   StateLoops states;
 };
@@ -55,8 +59,6 @@ const TileKernels& tile_kernels();
 const TileKernels* tile_kernels(Instructions instructions);
 
 ReduceLoop reduce_loop(const TileKernels& kernels, DataType type, ReduceOp op);
-// data[i] /= divisor, as the end of an average.
-using DivideLoop = void (*)(void* data, std::size_t count, int divisor);
-DivideLoop divide_loop(DataType type);
+DivideLoop divide_loop(const TileKernels& kernels, DataType type);
 
 }  // namespace weft::compression::cpu

@@ -1,7 +1,7 @@
 // A reduction of the elements in a word: four of 8 bits, two of 16, or one of 32.
 //
 // Bit for bit what element_arithmetic.h does on the CPU. Numbers, infinities and zeros take a GPU's shortest
-// way; NaN does not, as a GPU forgets its payload: reduced_exactly() has the rules of an x86-64 processor.
+// way; NaN does not, as a GPU forgets its payload: reduced_exactly() keeps it.
 // FP8 has one NaN for all results, and no other way (lane_float8.h). Values; any thread; no errors.
 #pragma once
 
@@ -42,8 +42,7 @@ WEFT_HOST_DEVICE std::uint32_t narrowed(float value) {
   }
 }
 
-// One element. Which NaN of 16 or 32 bits comes out: the left one, else the right one, else the processor's
-// own (a sum of opposite infinities); quiet.
+// One element, NaN as element_arithmetic.h says.
 template <typename T, ReduceOp kOp>
 WEFT_HOST_DEVICE std::uint32_t reduced_exactly(std::uint32_t left, std::uint32_t right, int divisor) {
   if constexpr (kIsFloat8<T>) {
@@ -51,26 +50,14 @@ WEFT_HOST_DEVICE std::uint32_t reduced_exactly(std::uint32_t left, std::uint32_t
                                                 T{static_cast<std::uint8_t>(right & 0xffu)});
     return divisor == 1 ? element.bits : divided(element, divisor).bits;
   } else {
-    constexpr std::uint32_t kQuiet = 0x00400000, kOwnNan = 0xffc00000;
-    const float a = widened<T>(left), b = widened<T>(right);
-    float value = OperationOf<kOp>::apply(a, b);
-    if constexpr (kOp != ReduceOp::kMax && kOp != ReduceOp::kMin) {
-      if (value != value) {
-        const std::uint32_t bits = a != a   ? __builtin_bit_cast(std::uint32_t, a) | kQuiet
-                                   : b != b ? __builtin_bit_cast(std::uint32_t, b) | kQuiet
-                                            : kOwnNan;
-        value = __builtin_bit_cast(float, bits);
-      }
-    }
-    std::uint32_t result = narrowed<T>(value);
-    if (divisor != 1) {
-      const float again = widened<T>(result);
-      const float quotient = again / static_cast<float>(divisor);
-      result = narrowed<T>(again != again
-                               ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, again) | kQuiet)
-                               : quotient);
-    }
-    return result;
+    constexpr std::uint32_t kQuiet = 0x00400000;
+    const std::uint32_t result = narrowed<T>(OperationOf<kOp>::apply(widened<T>(left), widened<T>(right)));
+    if (divisor == 1) return result;
+    const float value = widened<T>(result);
+    const float quotient = value / static_cast<float>(divisor);
+    return narrowed<T>(value != value
+                           ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, value) | kQuiet)
+                           : quotient);
   }
 }
 

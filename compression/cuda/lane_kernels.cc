@@ -43,10 +43,13 @@ const char* decode(ElementType type, Level level, const std::uint8_t* coded, std
 cpu::ReduceLoop no_reduce(DataType, ReduceOp) {
   return nullptr;
 }
+cpu::DivideLoop no_divide(DataType) {
+  return nullptr;
+}
 
 }  // namespace
 
-const cpu::TileKernels kLaneKernels{"lanes", encode, decode, no_reduce, {}};
+const cpu::TileKernels kLaneKernels{"lanes", encode, decode, no_reduce, no_divide, {}};
 
 const char* fault_words(Fault fault) {
   switch (fault) {

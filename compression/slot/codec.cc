@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "compression/slot/slot_reader.h"
@@ -57,8 +58,16 @@ Status reduce_portions(SlotReader& reader, const Reduction& reduction, std::span
                                             std::to_string(payload) + " are to be reduced."};
   if (payload % element != 0 || reduction.divisor < 1)
     return {StatusCode::kInvalidArgument, "A reduction needs whole elements and a divisor of at least 1."};
+  if (reduction.divisor != 1 && reduction.op != ReduceOp::kAvg)
+    return {StatusCode::kInvalidArgument, "Only an average has a divisor; this reduction is none."};
+  const std::optional<DataType> coded = data_type_of(reader.header().type);
+  if (coded && *coded != reduction.type)
+    return {StatusCode::kProtocolError,
+            "A coded slot holds elements of type " + std::string(to_string(reader.header().type)) +
+                " where " + std::string(to_string(element_type_of(reduction.type))) +
+                " are to be reduced: do all ranks call the collective with the same type?"};
   const cpu::ReduceLoop loop = cpu::reduce_loop(kernels, reduction.type, reduction.op);
-  const cpu::DivideLoop divide = cpu::divide_loop(reduction.type);
+  const cpu::DivideLoop divide = cpu::divide_loop(kernels, reduction.type);
   Portion decoded(portion);
   for (std::size_t at = 0; at < payload; at += portion) {
     const std::size_t bytes = std::min(portion, payload - at);
@@ -127,7 +136,7 @@ Result<std::size_t> unpack_reduce_pack(std::span<const std::byte> slot, const Re
                                        std::span<std::byte> next_slot, const cpu::TileKernels& kernels) {
   auto reader = SlotReader::open(slot, kernels);
   if (!reader) return reader.status();
-  const ElementType type = reader->header().type;
+  const ElementType type = element_type_of(reduction.type);
   const std::size_t needed = max_slot_bytes(type, level, local.size());
   if (next_slot.size() < needed) return misfit("The next slot", next_slot.size(), needed);
   SlotWriter writer(type, level, local.size(), next_slot.data(), kernels);

@@ -21,7 +21,8 @@
 namespace weft::compression {
 
 // result = local (op) received, element by element, as algorithms/host does it. kAvg adds; where the last
-// rank's part comes in, `divisor` is the number of ranks and the sum is divided.
+// rank's part comes in, `divisor` is the number of ranks and the sum is divided. Slots hold elements of
+// `type`, or bytes of unknown type.
 struct Reduction {
   DataType type = DataType::kFloat32;
   ReduceOp op = ReduceOp::kSum;
@@ -42,8 +43,8 @@ Status unpack_reduce(std::span<const std::byte> slot, const Reduction& reduction
                      std::span<const std::byte> local, std::span<std::byte> destination,
                      const cpu::TileKernels& kernels = cpu::tile_kernels());
 
-// The same result, coded at `level` into the next slot (room for max_slot_bytes()) and never written
-// elsewhere.
+// The same result, coded at `level` into the next slot (room for max_slot_bytes() of the reduction's type)
+// and never written elsewhere.
 Result<std::size_t> unpack_reduce_pack(std::span<const std::byte> slot, const Reduction& reduction,
                                        std::span<const std::byte> local, Level level,
                                        std::span<std::byte> next_slot,

@@ -69,17 +69,10 @@ Bytes packed(const Round& round, Level level, const cpu::TileKernels& kernels) {
   return slot;
 }
 
-// Only numbers, and any FP8: of two NaNs of the others it is the compiler that chooses which one a sum keeps
-// (element_arithmetic.h).
-std::optional<weft::DataType> reducible(const Round& round) {
-  if (round.distribution != Distribution::kNormal && element_bytes(round.type) > 1) return std::nullopt;
-  return data_type_of(round.type);
-}
-
 bool all_agree(const Implementations& all, const Round& round, Level level, std::uint64_t& slot_bytes) {
   const Bytes slot = packed(round, level, *all.front());
   slot_bytes += slot.size();
-  const auto data = reducible(round);
+  const auto data = data_type_of(round.type);
   std::optional<Bytes> reduced, next;
   for (const cpu::TileKernels* kernels : all) {
     if (kernels != all.front() &&
@@ -108,7 +101,7 @@ bool compare(const Implementations& all, ElementType type, std::uint64_t element
     const std::size_t count = kRoundElements + (number % 4 == 0 ? random.next() % kTileElements : 0);
     const auto distribution = static_cast<Distribution>(number % kDistributions);
     Round round{type, distribution, number, random_elements(type, distribution, count, random), {}};
-    if (reducible(round)) round.local = random_elements(type, distribution, count, random);
+    if (data_type_of(type)) round.local = random_elements(type, distribution, count, random);
     for (const Level level : {Level::kFast, Level::kDense, Level::kArchive})
       if (!all_agree(all, round, level, totals.slot_bytes[static_cast<std::size_t>(level)])) return false;
     totals.elements += count;

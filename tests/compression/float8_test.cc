@@ -127,7 +127,7 @@ TYPED_TEST(Float8Test, IsDividedInFloat32) {
   for (const int divisor : {2, 3, 5, 7, 8, 64, 300, 4096}) {
     std::vector<std::uint8_t> elements(256);
     for (std::size_t i = 0; i < 256; ++i) elements[i] = static_cast<std::uint8_t>(i);
-    cpu::divide_loop(kType)(elements.data(), elements.size(), divisor);
+    cpu::divide_loop(cpu::tile_kernels(), kType)(elements.data(), elements.size(), divisor);
     for (unsigned i = 0; i < 256; ++i)
       EXPECT_EQ(elements[i], reference.nearest(reference.value(static_cast<std::uint8_t>(i)) / divisor))
           << i << " / " << divisor;

@@ -211,14 +211,12 @@ TEST(LaneSlots, AreTheSameWhenLoadsAreMadeAtOtherTimes) {
   expect_loads_do_not_matter<cuda::Loads{.ahead = true, .local_late = true}>();
 }
 
-// NaN of every kind, infinities, zeros and denormals against numbers. Where both are NaN the compiler of the
-// CPU's loops chooses: those pairs are left out.
+// NaN of every kind, infinities, zeros and denormals, all against each other.
 TEST(LaneSlots, SpecialNumbersAreReducedAsTheCpuDoes) {
   for (const DataType data_type : {DataType::kBfloat16, DataType::kFloat16, DataType::kFloat32}) {
     const ElementType type = element_type_of(data_type);
     const std::size_t size = element_bytes(type), shift = type == ElementType::kFloat32 ? 16 : 0;
     const std::uint32_t exponent = type == ElementType::kFloat16 ? 0x7c00u : 0x7f80u;
-    const auto is_nan = [&](std::uint32_t half) { return (half & 0x7fffu) > exponent; };
     SplitMix random(7);
     Payload local, received;
     while (local.size() < 12 * kTileElements * size) {
@@ -228,7 +226,6 @@ TEST(LaneSlots, SpecialNumbersAreReducedAsTheCpuDoes) {
       if (random.next() % 4 == 0) b |= exponent;
       if (random.next() % 8 == 0) a &= 0x8000u;
       if (random.next() % 8 == 0) b = a ^ 0x8000u;
-      if (is_nan(a) && is_nan(b)) b &= 0x8fffu;
       for (std::size_t i = 0; i < size; ++i) {
         local.push_back(static_cast<std::byte>(a << shift >> (8 * i) & 0xff));
         received.push_back(static_cast<std::byte>(b << shift >> (8 * i) & 0xff));

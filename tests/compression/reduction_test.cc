@@ -48,7 +48,9 @@ std::vector<std::byte> reduced(const ReductionCase& c, const std::vector<std::by
   std::vector<std::byte> result(local.size());
   cpu::reduce_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), c.data_type, op)(
       result.data(), local.data(), received.data(), c.elements);
-  if (divisor != 1) cpu::divide_loop(c.data_type)(result.data(), c.elements, divisor);
+  if (divisor != 1)
+    cpu::divide_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), c.data_type)(result.data(), c.elements,
+                                                                                    divisor);
   return result;
 }
 
@@ -101,31 +103,90 @@ TEST(Reduction, GoesFromOneLevelToAnother) {
   }
 }
 
-// NaN, infinities, zeros of both signs and denormals against numbers: which of two NaNs' payloads stays is
-// the machine's choice, so each pair has at most one.
-TEST(Reduction, SpecialNumbersAreTheSameOnEveryMachine) {
-  const std::vector<std::uint16_t> special{0x7fc0, 0xffc1, 0x7f81, 0x7f80, 0xff80, 0x0000,
-                                           0x8000, 0x0001, 0x8001, 0x7e00, 0xfe01, 0x7c01,
-                                           0x7c00, 0xfc00, 0x03ff, 0x0400, 0x7bff, 0xfbff};
-  const std::vector<std::uint16_t> plain{0x0000, 0x8000, 0x3c00, 0xbf80, 0x0001,
-                                         0x8400, 0x7bff, 0x0080, 0x8001};
-  std::vector<std::uint16_t> a, b;
-  for (const auto x : special) {
-    for (const auto y : plain) {
-      a.insert(a.end(), {x, y});
-      b.insert(b.end(), {y, x});
+// The rule of element_arithmetic.h, written a second time.
+std::uint32_t sum_of_nan(std::uint32_t left, std::uint32_t right) {
+  const auto is_nan = [](std::uint32_t bits) { return (bits & 0x7fffffffu) > 0x7f800000u; };
+  if (is_nan(left)) return left | 0x00400000u;
+  if (is_nan(right)) return right | 0x00400000u;
+  return 0xffc00000u;  // opposite infinities
+}
+
+TEST(Reduction, TheLeftOfTwoNanStays) {
+  const std::vector<std::uint32_t> special{0x7fc00000, 0xffc00000, 0x7fc10000, 0xffc20000, 0x7f810000,
+                                           0xff830000, 0x7f800000, 0xff800000, 0x3f800000, 0x80000000};
+  std::vector<std::uint32_t> left, right, wanted;
+  for (const auto a : special) {
+    for (const auto b : special) {
+      const bool opposite = (a ^ b) == 0x80000000u && (a & 0x7fffffffu) == 0x7f800000u;
+      const auto is_nan = [](std::uint32_t bits) { return (bits & 0x7fffffffu) > 0x7f800000u; };
+      if (!is_nan(a) && !is_nan(b) && !opposite) continue;
+      left.push_back(a);
+      right.push_back(b);
+      wanted.push_back(sum_of_nan(a, b));
     }
   }
-  for (const DataType type : {DataType::kBfloat16, DataType::kFloat16}) {
+  std::vector<std::uint16_t> upper_left, upper_right;
+  for (const auto a : left) upper_left.push_back(static_cast<std::uint16_t>(a >> 16));
+  for (const auto b : right) upper_right.push_back(static_cast<std::uint16_t>(b >> 16));
+  for (const cpu::TileKernels* kernels : implementations()) {
+    SCOPED_TRACE(kernels->name);
+    std::vector<std::uint32_t> found(left.size());
+    cpu::reduce_loop(*kernels, DataType::kFloat32, ReduceOp::kSum)(found.data(), left.data(), right.data(),
+                                                                   left.size());
+    EXPECT_EQ(found, wanted);
+    std::vector<std::uint16_t> upper(left.size());
+    cpu::reduce_loop(*kernels, DataType::kBfloat16, ReduceOp::kSum)(upper.data(), upper_left.data(),
+                                                                    upper_right.data(), left.size());
+    for (std::size_t i = 0; i < left.size(); ++i)
+      EXPECT_EQ(upper[i], wanted[i] >> 16) << std::hex << left[i] << " " << right[i];
+  }
+}
+
+// NaN, infinities, zeros of both signs and denormals: every pair, every operation.
+TEST(Reduction, SpecialNumbersAreTheSameOnEveryMachine) {
+  const std::vector<std::uint16_t> special{0x7fc0, 0xffc1, 0x7f81, 0x7f80, 0xff80, 0x0000, 0x8000, 0x0001,
+                                           0x8001, 0x7e00, 0xfe01, 0x7c01, 0x7c00, 0xfc00, 0x03ff, 0x0400,
+                                           0x7bff, 0xfbff, 0x3c00, 0xbf80, 0x8400, 0x0080};
+  std::vector<std::uint16_t> a, b;
+  for (const auto x : special) {
+    for (const auto y : special) {
+      a.insert(a.end(), {x, x});
+      b.insert(b.end(), {y, y});
+    }
+  }
+  for (const DataType type : {DataType::kBfloat16, DataType::kFloat16, DataType::kFloat32,
+                              DataType::kFloat8E4M3, DataType::kFloat8E5M2, DataType::kFloat64}) {
+    const std::size_t count = a.size() * 2 / bytes_of(type);
     for (const ReduceOp op : kReductionOps) {
       std::vector<std::uint16_t> wanted(a.size()), found(a.size());
-      cpu::reduce_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), type, op)(wanted.data(), a.data(),
-                                                                                   b.data(), a.size());
+      const auto reduce = [&](const cpu::TileKernels& kernels, std::vector<std::uint16_t>& result) {
+        cpu::reduce_loop(kernels, type, op)(result.data(), a.data(), b.data(), count);
+        if (op == ReduceOp::kAvg) cpu::divide_loop(kernels, type)(result.data(), count, 3);
+      };
+      reduce(*cpu::tile_kernels(cpu::Instructions::kPortable), wanted);
       for (const cpu::TileKernels* kernels : implementations()) {
-        cpu::reduce_loop(*kernels, type, op)(found.data(), a.data(), b.data(), a.size());
+        reduce(*kernels, found);
         for (std::size_t i = 0; i < a.size(); ++i)
           ASSERT_EQ(found[i], wanted[i]) << std::hex << a[i] << " " << b[i] << " " << kernels->name << " "
                                          << static_cast<int>(op) << " " << static_cast<int>(type);
+      }
+    }
+  }
+}
+
+// Every 16-bit number by some divisors; whole steps of the loops and what is left of one.
+TEST(Reduction, QuotientsAreTheSameOnEveryMachine) {
+  for (const DataType type : {DataType::kBfloat16, DataType::kFloat16, DataType::kFloat32}) {
+    std::vector<std::uint16_t> numbers(65536 + 6);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::uint16_t>(i * 40503u);
+    const std::size_t count = numbers.size() * 2 / bytes_of(type);
+    for (const int divisor : {2, 3, 7, 1000}) {
+      auto wanted = numbers;
+      cpu::divide_loop(*cpu::tile_kernels(cpu::Instructions::kPortable), type)(wanted.data(), count, divisor);
+      for (const cpu::TileKernels* kernels : implementations()) {
+        auto found = numbers;
+        cpu::divide_loop(*kernels, type)(found.data(), count, divisor);
+        EXPECT_EQ(found, wanted) << kernels->name << " " << static_cast<int>(type) << " / " << divisor;
       }
     }
   }
@@ -141,6 +202,26 @@ TEST(Reduction, WhatDoesNotFitIsRefused) {
   result.resize(4096);
   EXPECT_EQ(unpack_reduce(slot, {DataType::kFloat32, ReduceOp::kAvg, 0}, local, result).code(),
             StatusCode::kInvalidArgument);
+  EXPECT_EQ(unpack_reduce(slot, {DataType::kFloat32, ReduceOp::kMax, 4}, local, result).code(),
+            StatusCode::kInvalidArgument);
+  // Ranks that do not agree on the type.
+  const auto other = unpack_reduce(slot, {DataType::kBfloat16, ReduceOp::kSum, 1}, local, result);
+  EXPECT_EQ(other.code(), StatusCode::kProtocolError);
+  EXPECT_NE(other.message().find("type fp32 where bf16"), std::string::npos) << other.message();
+  EXPECT_EQ(unpack_reduce(slot, {DataType::kInt32, ReduceOp::kSum, 1}, local, result).code(),
+            StatusCode::kProtocolError);
+}
+
+// What a peer took for bytes goes on as what it is.
+TEST(Reduction, TheNextSlotHasTheReductionsType) {
+  const auto local = gaussian(ElementType::kBfloat16, 4096, 1, 1),
+             received = gaussian(ElementType::kBfloat16, 4096, 1, 2);
+  std::vector<std::byte> next(max_slot_bytes(ElementType::kBfloat16, Level::kFast, local.size()));
+  const auto used = unpack_reduce_pack(packed(received, ElementType::kBytes, Level::kRaw),
+                                       {DataType::kBfloat16, ReduceOp::kSum, 1}, local, Level::kFast, next);
+  ASSERT_TRUE(used) << used.status().message();
+  EXPECT_EQ(read_header(next).value().type, ElementType::kBfloat16);
+  EXPECT_LT(*used, local.size());
 }
 
 }  // namespace
