@@ -39,19 +39,6 @@ WEFT_HOST_DEVICE T narrow(Wide value) {
   }
 }
 
-// What compilers may choose otherwise, and GPUs and other processors do: NaN by the rule above.
-template <typename T>
-WEFT_HOST_DEVICE T with_rule_for_nan(T result, T left, T right) {
-  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  constexpr unsigned kMantissa = sizeof(T) == 4 ? 23 : 52;
-  constexpr Bits kQuiet = Bits{1} << (kMantissa - 1);
-  constexpr Bits kOwn = ~(kQuiet - 1);  // sign, exponent and the quiet bit
-  const Bits left_bits = __builtin_bit_cast(Bits, left) | kQuiet;
-  const Bits right_bits = __builtin_bit_cast(Bits, right) | kQuiet;
-  const Bits nan = left != left ? left_bits : right != right ? right_bits : kOwn;
-  return __builtin_bit_cast(T, result != result ? nan : __builtin_bit_cast(Bits, result));
-}
-
 struct Sum {
   static constexpr bool kComputes = true;  // the result is a new number, not one of the two
   template <typename T>
@@ -60,7 +47,7 @@ struct Sum {
       using Unsigned = std::make_unsigned_t<T>;
       return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b)));
     } else {
-      return with_rule_for_nan(a + b, a, b);
+      return a + b;
     }
   }
 };
@@ -72,7 +59,7 @@ struct Prod {
       using Unsigned = std::make_unsigned_t<T>;
       return static_cast<T>(static_cast<Unsigned>(static_cast<Unsigned>(a) * static_cast<Unsigned>(b)));
     } else {
-      return with_rule_for_nan(a * b, a, b);
+      return a * b;
     }
   }
 };
@@ -91,13 +78,41 @@ struct Min {
   }
 };
 
-// FP8 keeps the bits of the element that is chosen: float32 and back would make infinity a number.
+// Compilers, GPUs and other processors choose otherwise: NaN by the rule above.
+template <typename T>
+WEFT_HOST_DEVICE T with_rule_for_nan(T result, T left, T right) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  constexpr unsigned kMantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr Bits kQuiet = Bits{1} << (kMantissa - 1);
+  constexpr Bits kOwn = ~(kQuiet - 1);  // sign, exponent and the quiet bit
+  const Bits left_bits = __builtin_bit_cast(Bits, left) | kQuiet;
+  const Bits right_bits = __builtin_bit_cast(Bits, right) | kQuiet;
+  const Bits nan = left != left ? left_bits : right != right ? right_bits : kOwn;
+  return __builtin_bit_cast(T, result != result ? nan : __builtin_bit_cast(Bits, result));
+}
+
+// The result, or some NaN where it is NaN. FP8 keeps the bits of the element that is chosen: float32 and back
+// would make infinity a number.
 template <typename Op, typename T>
-WEFT_HOST_DEVICE T reduced(T a, T b) {
+WEFT_HOST_DEVICE T reduced_number(T a, T b) {
   if constexpr (kIsFloat8<T> && !Op::kComputes) {
     return Op::apply(a, b);
   } else {
     return narrow<T>(Op::apply(widen(a), widen(b)));
+  }
+}
+
+// Whether the NaN that is a result has more than one form.
+template <typename Op, typename T>
+inline constexpr bool kKeepsNan = Op::kComputes && !std::is_integral_v<T> && !kIsFloat8<T>;
+
+template <typename Op, typename T>
+WEFT_HOST_DEVICE T reduced(T a, T b) {
+  if constexpr (kKeepsNan<Op, T>) {
+    const auto left = widen(a), right = widen(b);
+    return narrow<T>(with_rule_for_nan(Op::apply(left, right), left, right));
+  } else {
+    return reduced_number<Op>(a, b);
   }
 }
 
@@ -108,7 +123,12 @@ WEFT_HOST_DEVICE T divided(T element, int divisor) {
   if constexpr (std::is_integral_v<Wide> && sizeof(Wide) < sizeof(int)) {
     return narrow<T>(static_cast<int>(value) / divisor);
   } else {
-    return narrow<T>(value / static_cast<Wide>(divisor));
+    const auto by = static_cast<Wide>(divisor);
+    if constexpr (std::is_integral_v<Wide>) {
+      return narrow<T>(static_cast<Wide>(value / by));
+    } else {
+      return narrow<T>(with_rule_for_nan(value / by, value, by));
+    }
   }
 }
 

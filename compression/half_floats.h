@@ -18,6 +18,13 @@ struct Bfloat16 {
   std::uint16_t bits;
 };
 
+WEFT_HOST_DEVICE bool is_nan(Float16 value) {
+  return (value.bits & 0x7fffu) > 0x7c00u;
+}
+WEFT_HOST_DEVICE bool is_nan(Bfloat16 value) {
+  return (value.bits & 0x7fffu) > 0x7f80u;
+}
+
 WEFT_HOST_DEVICE float to_float(Bfloat16 value) {
   return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
 }

@@ -8,25 +8,45 @@
 namespace weft::compression::cpu {
 namespace {
 
+using compression::is_nan;
+template <typename T>
+bool is_nan(T value) {
+  return value != value;
+}
+
+// NaN by its rule only where there is one: the rule costs as much as all the rest.
+template <typename T, typename Op>
+void reduce_piece(T* result, const T* left, const T* right, std::size_t count) {
+  if constexpr (kKeepsNan<Op, T>) {
+    unsigned any_nan = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      result[i] = reduced_number<Op>(left[i], right[i]);
+      any_nan |= is_nan(result[i]);
+    }
+    if (any_nan == 0) return;
+  }
+  for (std::size_t i = 0; i < count; ++i) result[i] = reduced<Op>(left[i], right[i]);
+}
+
 // In pieces with arrays of their own: a compiler then makes vector code without asking at every call whether
 // the pointers overlap. Through memcpy because a caller's block may begin at any byte.
 template <typename T, typename Op>
 void reduce_elements(void* out, const void* a, const void* b, std::size_t count) {
   constexpr std::size_t kPiece = 64;
-  T left[kPiece], right[kPiece];
+  T left[kPiece], right[kPiece], result[kPiece];
   for (std::size_t done = 0; done < count; done += kPiece) {
     const std::size_t at = done * sizeof(T);
     if (count - done >= kPiece) {
       std::memcpy(left, static_cast<const char*>(a) + at, sizeof(left));
       std::memcpy(right, static_cast<const char*>(b) + at, sizeof(right));
-      for (std::size_t i = 0; i < kPiece; ++i) left[i] = reduced<Op>(left[i], right[i]);
-      std::memcpy(static_cast<char*>(out) + at, left, sizeof(left));
+      reduce_piece<T, Op>(result, left, right, kPiece);
+      std::memcpy(static_cast<char*>(out) + at, result, sizeof(result));
     } else {
       const std::size_t n = count - done;
       std::memcpy(left, static_cast<const char*>(a) + at, n * sizeof(T));
       std::memcpy(right, static_cast<const char*>(b) + at, n * sizeof(T));
-      for (std::size_t i = 0; i < n; ++i) left[i] = reduced<Op>(left[i], right[i]);
-      std::memcpy(static_cast<char*>(out) + at, left, n * sizeof(T));
+      reduce_piece<T, Op>(result, left, right, n);
+      std::memcpy(static_cast<char*>(out) + at, result, n * sizeof(T));
     }
   }
 }

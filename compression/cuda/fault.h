@@ -25,8 +25,10 @@ enum class Fault : std::uint8_t {
   kPayloadSize,
   kLeftOver,
   kMisaligned,
+  // Of the call.
+  kDivisor,
 };
-inline constexpr int kFaults = 17;
+inline constexpr int kFaults = 18;
 
 // For the host. Of a piece: what the CPU's kernels say.
 const char* fault_words(Fault fault);

@@ -26,39 +26,29 @@ using OperationOf = std::conditional_t<
     std::conditional_t<kOp == ReduceOp::kMax, Max, std::conditional_t<kOp == ReduceOp::kMin, Min, Sum>>>;
 
 template <typename T>
-WEFT_HOST_DEVICE float widened(std::uint32_t bits) {
+WEFT_HOST_DEVICE T element_of(std::uint32_t bits) {
   if constexpr (sizeof(T) == 4) {
-    return __builtin_bit_cast(float, bits);
+    return __builtin_bit_cast(T, bits);
+  } else if constexpr (sizeof(T) == 2) {
+    return T{static_cast<std::uint16_t>(bits & 0xffffu)};
   } else {
-    return widen(T{static_cast<std::uint16_t>(bits & 0xffffu)});
+    return T{static_cast<std::uint8_t>(bits & 0xffu)};
   }
 }
 template <typename T>
-WEFT_HOST_DEVICE std::uint32_t narrowed(float value) {
+WEFT_HOST_DEVICE std::uint32_t bits_of(T element) {
   if constexpr (sizeof(T) == 4) {
-    return __builtin_bit_cast(std::uint32_t, value);
+    return __builtin_bit_cast(std::uint32_t, element);
   } else {
-    return narrow<T>(value).bits;
+    return element.bits;
   }
 }
 
 // One element, NaN as element_arithmetic.h says.
 template <typename T, ReduceOp kOp>
 WEFT_HOST_DEVICE std::uint32_t reduced_exactly(std::uint32_t left, std::uint32_t right, int divisor) {
-  if constexpr (kIsFloat8<T>) {
-    const T element = reduced<OperationOf<kOp>>(T{static_cast<std::uint8_t>(left & 0xffu)},
-                                                T{static_cast<std::uint8_t>(right & 0xffu)});
-    return divisor == 1 ? element.bits : divided(element, divisor).bits;
-  } else {
-    constexpr std::uint32_t kQuiet = 0x00400000;
-    const std::uint32_t result = narrowed<T>(OperationOf<kOp>::apply(widened<T>(left), widened<T>(right)));
-    if (divisor == 1) return result;
-    const float value = widened<T>(result);
-    const float quotient = value / static_cast<float>(divisor);
-    return narrowed<T>(value != value
-                           ? __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, value) | kQuiet)
-                           : quotient);
-  }
+  const T element = reduced<OperationOf<kOp>>(element_of<T>(left), element_of<T>(right));
+  return bits_of(divisor == 1 ? element : divided(element, divisor));
 }
 
 // All elements of a word, where none of the results is NaN; of FP8 all.

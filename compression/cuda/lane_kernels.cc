@@ -87,6 +87,8 @@ const char* fault_words(Fault fault) {
       return "bytes are left over behind its last piece";
     case Fault::kMisaligned:
       return "it does not begin at a multiple of 4 bytes";
+    case Fault::kDivisor:
+      return "its reduction is to be divided by less than 1";
   }
   return "its fault is unknown";
 }

@@ -209,6 +209,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce(Group& group, const std::uint8_t* slot, st
   using T = typename C::Element;
   constexpr unsigned kTileBytes = SlotPlaces<C>::kTileBytes;
   if (bytes % C::kRowWords != 0) return {0, Fault::kPayloadSize, 0};
+  if (divisor < 1) return {0, Fault::kDivisor, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   ReducedTiles<C, kOp, kLoads, Group> tiles(reader, local, divisor);
@@ -252,6 +253,7 @@ WEFT_DEVICE SlotOutcome unpack_reduce_pack(Group& group, const std::uint8_t* slo
   constexpr unsigned kTileBytes = SlotPlaces<C>::kTileBytes;
   if (bytes % C::kRowWords != 0) return {0, Fault::kPayloadSize, 0};
   if (!is_aligned(next_slot, 4)) return {0, Fault::kMisaligned, 0};
+  if (divisor < 1) return {0, Fault::kDivisor, 0};
   GroupReader<C, Group> reader(group, slot, room, bytes);
   if (reader.header_fault() != Fault::kNone) return {0, reader.header_fault(), 0};
   ReducedTiles<C, kOp, kLoads, Group> tiles(reader, local, divisor);

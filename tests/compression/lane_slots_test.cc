@@ -327,5 +327,29 @@ TEST(LaneSlots, WhoseHeaderIsWrongAreRefused) {
   EXPECT_EQ(fault_at(0, 31, 1), Fault::kHeader);
 }
 
+TEST(LaneSlots, AreNotDividedByLessThanOne) {
+  using C = cuda::Coding<ElementType::kBfloat16, Level::kFast>;
+  const Payload payload = gaussian(ElementType::kBfloat16, 2048, 1, 1);
+  const Payload good = packed(payload, ElementType::kBfloat16, Level::kFast);
+  HostBlock block(2);
+  Memory slot(good, 0), local(payload, 0), made(max_slot_bytes(C::kType, C::kLevel, payload.size()));
+  const auto reduced = [&](int divisor) {
+    return cuda::unpack_reduce<C, ReduceOp::kSum>(block, slot.data(), good.size(), local.data(), made.data(),
+                                                  payload.size(), divisor)
+        .fault;
+  };
+  const auto packed_again = [&](int divisor) {
+    return cuda::unpack_reduce_pack<C, ReduceOp::kSum>(block, slot.data(), good.size(), local.data(),
+                                                       made.data(), payload.size(), divisor)
+        .fault;
+  };
+  for (const int divisor : {0, -1}) {
+    EXPECT_EQ(reduced(divisor), Fault::kDivisor);
+    EXPECT_EQ(packed_again(divisor), Fault::kDivisor);
+  }
+  EXPECT_EQ(reduced(1), Fault::kNone);
+  EXPECT_EQ(packed_again(1), Fault::kNone);
+}
+
 }  // namespace
 }  // namespace weft::compression
