@@ -117,7 +117,8 @@ def block(data, kind, elements):
 
 
 def decode(slot, unzstd=None):
-    """`unzstd` turns one zstd frame into its content; only bytes of unknown type need it."""
+    """`unzstd(data, count)` gives the `count` bytes in the zstd frame that begins `data`, behind which there may be padding, or
+    raises Refused. Only bytes of unknown type need it."""
     magic, version, level, kind = struct.unpack_from("<2sBBB", slot)
     payload, size = struct.unpack_from("<QQ", slot, 8)
     need((magic, version, bytes(slot[5:8]), bytes(slot[24:32])) == (b"WC", 1, bytes(3), bytes(8)), "header")
@@ -144,7 +145,8 @@ def decode(slot, unzstd=None):
             need(length == 4 and count % SIZES[kind] == 0, "constant piece")
             out.append(data[: SIZES[kind]] * (count // SIZES[kind]))
         elif how == 2 and level == ARCHIVE and kind == BYTES:
-            out.append(unzstd(data))
+            out.append(unzstd(data, count))
+            need(len(out[-1]) == count, "content of a zstd frame")
         elif how == 2 and level == ARCHIVE:
             need(count % (1024 * SIZES[kind]) == 0, "elements of a block")
             out.append(block(data, kind, count // SIZES[kind]))

@@ -3,8 +3,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 
 #include "compression/half_floats.h"
+#include "compression/slot_format.h"
 #include "compression/tile_shape.h"
 
 namespace weft::compression {
@@ -99,6 +102,17 @@ std::vector<std::byte> every_half_pattern() {
   return bytes;
 }
 
+std::vector<std::byte> words(std::size_t bytes, std::uint64_t seed) {
+  constexpr std::string_view kWords[] = {"one ", "slot ", "holds ", "pieces ", "of ", "a ", "payload,\n"};
+  SplitMix random(seed);
+  std::vector<std::byte> result;
+  while (result.size() < bytes)
+    for (const char letter : kWords[random.next() % std::size(kWords)])
+      result.push_back(static_cast<std::byte>(letter));
+  result.resize(bytes);
+  return result;
+}
+
 std::vector<Sample> samples() {
   std::vector<Sample> all;
   const auto add = [&](const char* name, ElementType type, std::vector<std::byte> bytes) {
@@ -106,7 +120,8 @@ std::vector<Sample> samples() {
   };
   add("empty", ElementType::kBytes, {});
   add("random", ElementType::kBytes, random_bytes(300001, 1));
-  add("text", ElementType::kBytes, std::vector<std::byte>(300000, std::byte{'x'}));
+  add("constant", ElementType::kBytes, std::vector<std::byte>(300000, std::byte{'x'}));
+  add("words", ElementType::kBytes, words(2 * kZstdBlockBytes + 12345, 2));
   for (const ElementType type : kFloats) {
     const std::size_t size = element_bytes(type);
     add("empty", type, {});

@@ -45,11 +45,14 @@ Exponent exponent_of(ElementType type);
 // Sums of uniform numbers, near enough to a normal distribution, of about this scale.
 std::vector<std::byte> gaussian(ElementType type, std::size_t elements, float scale, std::uint64_t seed);
 std::vector<std::byte> random_bytes(std::size_t bytes, std::uint64_t seed);
+// Words in any order: what zstd makes smaller.
+std::vector<std::byte> words(std::size_t bytes, std::uint64_t seed);
 // Every pattern of a 16-bit type in an order without runs: 128 KiB.
 std::vector<std::byte> every_half_pattern();
 
 // For each float type: normal numbers, random bytes, constants, numbers among zeros, exponents far apart, as
-// many escapes as a tile may have and one more, and lengths around those of tiles.
+// many escapes as a tile may have and one more, and lengths around those of tiles. For bytes of unknown type:
+// pieces that level archive leaves raw, finds constant, and codes.
 std::vector<Sample> samples();
 
 }  // namespace weft::compression

@@ -20,7 +20,6 @@ void write(const std::string& path, std::span<const std::byte> bytes) {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   for (const Sample& sample : samples()) {
-    if (sample.type == ElementType::kBytes && sample.name.find("empty") == std::string::npos) continue;
     const std::string name = std::string(argv[1]) + "/" + sample.name;
     write(name + ".payload", sample.bytes);
     for (int level = 0; level < kLevels; ++level) {
