@@ -215,8 +215,9 @@ bool bench_payload(const Options& options, const std::string& argument) {
   }
   if (options.threads > 1 && !bench_threads(options, payload, *type)) return false;
   std::vector<Yardstick> yardsticks{weft::bench::zstd_yardstick()};
-  weft::bench::add_lz4(yardsticks);
+  const bool has_lz4 = weft::bench::add_lz4(yardsticks);
   for (const Yardstick& yardstick : yardsticks) bench_yardstick(options, payload, yardstick);
+  if (!has_lz4) std::puts("  lz4: not in this build (liblz4-dev)");
   return true;
 }
 

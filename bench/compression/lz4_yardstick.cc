@@ -4,7 +4,7 @@
 
 namespace weft::bench {
 
-void add_lz4(std::vector<Yardstick>& to) {
+bool add_lz4(std::vector<Yardstick>& to) {
   to.push_back(
       {"lz4",
        [](std::size_t bytes) { return static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(bytes))); },
@@ -18,6 +18,7 @@ void add_lz4(std::vector<Yardstick>& to) {
                                    reinterpret_cast<char*>(payload.data()), static_cast<int>(coded.size()),
                                    static_cast<int>(payload.size()));
        }});
+  return true;
 }
 
 }  // namespace weft::bench

@@ -19,7 +19,7 @@ struct Yardstick {
 };
 
 Yardstick zstd_yardstick();
-// Appends LZ4, in builds that have it.
-void add_lz4(std::vector<Yardstick>& to);
+// Appends LZ4; false in builds that do not have it.
+bool add_lz4(std::vector<Yardstick>& to);
 
 }  // namespace weft::bench
