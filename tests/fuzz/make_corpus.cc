@@ -171,7 +171,6 @@ void slots(const Corpus& corpus) {
   for (int type = 1; type < wc::kElementTypes; ++type) {
     for (int level = 1; level < wc::kLevels; ++level) {
       const auto element = static_cast<wc::ElementType>(type);
-      if (level == 3 && type > 2) continue;  // one for each of the two ways to split is enough
       const std::size_t size = wc::element_bytes(element), elements = level == 3 ? 2048 : 1030;
       Bytes payload(elements * size);
       for (std::size_t i = 0; i < elements; ++i)
@@ -181,14 +180,14 @@ void slots(const Corpus& corpus) {
       slot.resize(*used);
       corpus.add(
           std::string(wc::to_string(element)) + "_" + std::string(to_string(static_cast<wc::Level>(level))),
-          {type & 1}, slot);
+          {2 | (type & 1)}, slot);
     }
   }
   Bytes text(3000, std::byte{'w'});
   for (std::size_t i = 0; i < text.size(); i += 7) text[i] = static_cast<std::byte>(i & 0xff);
   Bytes slot(wc::max_slot_bytes(wc::ElementType::kBytes, wc::Level::kArchive, text.size()));
   slot.resize(*wc::pack(text, wc::ElementType::kBytes, wc::Level::kArchive, slot));
-  corpus.add("zstd", {1}, slot);
+  corpus.add("zstd", {3}, slot);
 }
 
 }  // namespace
