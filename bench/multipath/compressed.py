@@ -88,9 +88,11 @@ def _rate(settings: CompressedSettings, fabric: Fabric, choice: str, bytes_per_s
         job.wait(60 + 20 * settings.seconds)
         row = job.rows()[0]
         coded = job.statistics(0).connections[0]["compression"]
-        sent = job.statistics(0).total("bytes_sent")
+        sent, chunks_coded = (job.statistics(0).total(name) for name in ("bytes_sent", "chunks_sent_coded"))
     if row.wrong != 0:
         outcome.breach(f"{choice}: wrong elements: {row.wrong}")
+    if choice in _LEVELS and chunks_coded == 0:
+        outcome.breach(f"{choice}: not one chunk went coded")
     plain, wire = coded["plain_bytes_sent_coded"], coded["wire_bytes_sent_coded"]
     said[choice] = coded["level"]
     if plain:
