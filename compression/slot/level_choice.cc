@@ -80,6 +80,38 @@ std::vector<std::byte> calibration_payload(ElementType type, std::size_t bytes) 
   return payload;
 }
 
+double thread_rate(const ThreadFacts& thread, double ratio, double pack, double unpack) {
+  if (pack == 0) return 0;
+  const double decoding = unpack == 0 ? pack : std::min(pack, unpack);
+  return thread.headroom / (thread.moving_s_per_byte / ratio + 1 / pack + thread.received_share / decoding);
+}
+
+std::string rate_text(double bytes_per_s) {
+  if (bytes_per_s == 0) return "unknown";
+  char text[40];
+  std::snprintf(text, sizeof(text), "%.3g GB/s", bytes_per_s / 1e9);
+  return text;
+}
+
+std::string facts_text(const LevelChoice& choice) {
+  char text[360];
+  int length = std::snprintf(text, sizeof(text), "%zu bytes of %s over %.3g GB/s, chunks of %zu, ",
+                             choice.link.message_bytes, std::string(to_string(choice.type)).c_str(),
+                             choice.link.bytes_per_s / 1e9, choice.link.chunk_bytes);
+  char* const rest = text + length;
+  const std::size_t room = sizeof(text) - static_cast<std::size_t>(length);
+  if (const auto& thread = choice.thread) {
+    std::snprintf(
+        rest, room,
+        "one thread at each end: moving a byte takes %.3g ns, %.3g bytes to decode for each one sent, "
+        "%.0f %% of its time counted on\n",
+        thread->moving_s_per_byte * 1e9, thread->received_share, thread->headroom * 100);
+  } else {
+    std::snprintf(rest, room, "%d core%s\n", choice.link.cores, choice.link.cores == 1 ? "" : "s");
+  }
+  return text;
+}
+
 template <typename Work>
 double bytes_per_s(std::size_t bytes, double seconds, const Work& work) {
   using Clock = std::chrono::steady_clock;
@@ -165,8 +197,10 @@ CodecRates measure_rates(ElementType type, int milliseconds) {
   return rates;
 }
 
-LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, const CodecRates& rates) {
+LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, const CodecRates& rates,
+                         const std::optional<ThreadFacts>& thread) {
   LevelChoice choice;
+  choice.thread = thread;
   choice.link = link;
   choice.type = ratios.type;
   choice.rates = rates;
@@ -178,11 +212,14 @@ LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, con
     forecast.ratio = ratios.ratio[level];
     const double wire = link.bytes_per_s * forecast.ratio;
     if (level_for(ratios.type, static_cast<Level>(level)) == Level::kRaw) {
-      forecast = {1, link.bytes_per_s, message / link.bytes_per_s};
+      forecast = {1, 0, link.bytes_per_s, message / link.bytes_per_s};
       continue;
     }
-    const double pack = rates.pack_bytes_per_s[level], unpack = rates.unpack_bytes_per_s[level];
-    forecast.effective_bytes_per_s = std::min({wire, pack * cores, unpack * cores});
+    double pack = rates.pack_bytes_per_s[level], unpack = rates.unpack_bytes_per_s[level];
+    if (thread)
+      pack = unpack = forecast.thread_bytes_per_s = thread_rate(*thread, forecast.ratio, pack, unpack);
+    forecast.effective_bytes_per_s =
+        thread ? std::min(wire, pack) : std::min({wire, pack * cores, unpack * cores});
     // Of the first chunk no stage overlaps with another; one core does it.
     forecast.seconds =
         first / pack + first / wire + first / unpack + (message - first) / forecast.effective_bytes_per_s;
@@ -199,18 +236,24 @@ LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, con
 }
 
 std::string to_string(const LevelChoice& choice) {
-  char line[200];
-  std::snprintf(line, sizeof(line), "%zu bytes of %s over %.3g GB/s, chunks of %zu, %d core%s\n",
-                choice.link.message_bytes, std::string(to_string(choice.type)).c_str(),
-                choice.link.bytes_per_s / 1e9, choice.link.chunk_bytes, choice.link.cores,
-                choice.link.cores == 1 ? "" : "s");
-  std::string text = line;
+  std::string text = facts_text(choice);
   for (std::size_t level = 0; level < kLevels; ++level) {
     const LevelForecast& forecast = choice.forecast[level];
-    std::snprintf(line, sizeof(line),
-                  "  %-7s ratio %.3f, pack %.3g GB/s, unpack %.3g GB/s: effective %.3g GB/s, %.1f us%s\n",
-                  std::string(to_string(static_cast<Level>(level))).c_str(), forecast.ratio,
-                  choice.rates.pack_bytes_per_s[level] / 1e9, choice.rates.unpack_bytes_per_s[level] / 1e9,
+    char line[120];
+    std::snprintf(line, sizeof(line), "  %-7s", std::string(to_string(static_cast<Level>(level))).c_str());
+    text += line;
+    if (level != 0 && level_for(choice.type, static_cast<Level>(level)) == Level::kRaw) {
+      text += " has nothing for this type\n";
+      continue;
+    }
+    std::snprintf(line, sizeof(line), " ratio %.3f", forecast.ratio);
+    text += line;
+    if (level != 0) {
+      text += ", pack " + rate_text(choice.rates.pack_bytes_per_s[level]);
+      text += ", unpack " + rate_text(choice.rates.unpack_bytes_per_s[level]);
+      if (choice.thread) text += ", the thread " + rate_text(forecast.thread_bytes_per_s);
+    }
+    std::snprintf(line, sizeof(line), ": effective %.3g GB/s, %.1f us%s\n",
                   forecast.effective_bytes_per_s / 1e9, forecast.seconds * 1e6,
                   static_cast<Level>(level) == choice.level ? "  <- chosen" : "");
     text += line;

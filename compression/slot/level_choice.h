@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -34,7 +35,8 @@ struct CodecRates {
   std::array<double, kLevels> pack_bytes_per_s{};
   std::array<double, kLevels> unpack_bytes_per_s{};
 };
-// Codes normal numbers of the type for about `milliseconds` in all. Both ends are taken to be alike.
+// Codes normal numbers of the type for about `milliseconds` in all. Both ends are taken to be alike. For
+// programs that have no traffic to measure: WEFT_COMPRESS=auto takes the rates from what it sends.
 CodecRates measure_rates(ElementType type, int milliseconds = 20);
 
 struct LinkFacts {
@@ -44,10 +46,19 @@ struct LinkFacts {
   int cores = 1;                        // that may code at each end at the same time
 };
 
+// Where one thread of each end codes, decodes and serves the sockets: the rates of its codecs are not what it
+// can do.
+struct ThreadFacts {
+  double moving_s_per_byte = 0;  // in sockets, for each byte on the wire
+  double received_share = 0;     // bytes to be decoded for each one that is coded
+  double headroom = 1;           // share of its time that may be counted on
+};
+
 // The model: coding, sending and decoding are a pipeline of chunks, so a transfer takes one chunk through
 // each stage and the rest at the slowest stage's rate.
 struct LevelForecast {
   double ratio = 1;
+  double thread_bytes_per_s = 0;     // of payload through the thread, all its work together; 0: unknown
   double effective_bytes_per_s = 0;  // of payload, once the pipeline is full
   double seconds = 0;
 };
@@ -55,13 +66,18 @@ struct LevelChoice {
   Level level = Level::kRaw;
   LinkFacts link;
   ElementType type = ElementType::kBytes;
-  CodecRates rates;
+  CodecRates rates;  // as they were given, whatever is made of them
+  std::optional<ThreadFacts> thread;
   std::array<LevelForecast, kLevels> forecast;
 };
 // The fastest level, if it is faster than raw by 3 % at least; raw otherwise.
-LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, const CodecRates& rates);
+// With `thread` its rate takes the place of both codecs', and LinkFacts::cores says nothing. Decoding is not
+// counted as faster than coding, nor an unknown rate of it (0) as slower.
+LevelChoice choose_level(const LinkFacts& link, const SampledRatios& ratios, const CodecRates& rates,
+                         const std::optional<ThreadFacts>& thread = std::nullopt);
 
-// One line a level: what was measured, what the model makes of it, and which was taken.
+// All that the model was given, and then one line a level: its rates, what the model makes of them, and which
+// was taken.
 std::string to_string(const LevelChoice& choice);
 
 }  // namespace weft::compression

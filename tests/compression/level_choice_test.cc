@@ -84,12 +84,55 @@ TEST(LevelChoice, IsPrintedWithItsReasons) {
   LinkFacts link;
   link.bytes_per_s = 0.125 * kGigabyte;
   link.message_bytes = 64 << 20;
-  const std::string text = to_string(choose_level(link, weights_like(), some_rates()));
-  EXPECT_NE(text.find("67108864 bytes of bf16 over 0.125 GB/s"), std::string::npos) << text;
-  EXPECT_NE(text.find("archive ratio 1.510, pack 0.8 GB/s, unpack 0.8 GB/s: effective 0.189 GB/s"),
+  link.cores = 2;
+  CodecRates rates = some_rates();
+  rates.unpack_bytes_per_s[static_cast<std::size_t>(Level::kArchive)] = 1.9 * kGigabyte;
+  const std::string text = to_string(choose_level(link, weights_like(), rates));
+  EXPECT_NE(text.find("67108864 bytes of bf16 over 0.125 GB/s, chunks of 262144, 2 cores"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("archive ratio 1.510, pack 0.8 GB/s, unpack 1.9 GB/s: effective 0.189 GB/s"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("<- chosen"), std::string::npos) << text;
+}
+
+// A thread that does all of it is slower than its codecs: both stand there, and what makes the difference.
+TEST(LevelChoice, PrintsWhatWasMeasuredBesideWhatAThreadMakesOfIt) {
+  LinkFacts link;
+  link.bytes_per_s = 2 * kGigabyte;
+  link.message_bytes = 1 << 30;
+  CodecRates rates{{0, 8 * kGigabyte, 5 * kGigabyte, 0}, {0, 6 * kGigabyte, 0, 0}};
+  const LevelChoice choice = choose_level(link, {ElementType::kBfloat16, {1, 1.25, 1.6, 1.5}}, rates,
+                                          ThreadFacts{0.1e-9, 0.75, 0.5});
+  const std::string text = to_string(choice);
+  EXPECT_NE(
+      text.find("one thread at each end: moving a byte takes 0.1 ns, 0.75 bytes to decode for each one sent, "
+                "50 % of its time counted on"),
+      std::string::npos)
+      << text;
+  // 0.5 / (0.1 / 1.25 + 1 / 8 + 0.75 / 6) and 0.5 / (0.1 / 1.6 + 1 / 5 + 0.75 / 5), in GB/s.
+  EXPECT_NE(
+      text.find("fast    ratio 1.250, pack 8 GB/s, unpack 6 GB/s, the thread 1.52 GB/s: effective 1.52 GB/s"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find(
+          "dense   ratio 1.600, pack 5 GB/s, unpack unknown, the thread 1.21 GB/s: effective 1.21 GB/s"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(text.find("archive ratio 1.500, pack unknown, unpack unknown, the thread unknown"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(choice.level, Level::kRaw);
+}
+
+TEST(LevelChoice, PrintsNoRatesWhereThereIsNothingToCode) {
+  LinkFacts link;
+  link.bytes_per_s = kGigabyte;
+  link.message_bytes = 1 << 20;
+  const std::string text = to_string(choose_level(link, {ElementType::kBytes, {1, 1, 1, 2}}, some_rates()));
+  EXPECT_NE(text.find("raw     ratio 1.000: effective 1 GB/s"), std::string::npos) << text;
+  EXPECT_NE(text.find("fast    has nothing for this type"), std::string::npos) << text;
 }
 
 TEST(Sample, ForetellsTheRatio) {

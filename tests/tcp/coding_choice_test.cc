@@ -39,6 +39,7 @@ class Transfer {
   double hidden_share = 0;       // the same, as a part of the time that it takes
   double thread_load = 0;        // by other links
   bool short_messages = false;   // each waits for the one before
+  double received_share = 0;     // comes the other way, uncoded
   int vain_every = 0;            // of so many chunks three do not become smaller
 
   // Returns what it carried, bytes of payload per second.
@@ -47,6 +48,9 @@ class Transfer {
     std::uint64_t carried = 0;
     while (now_s_ < end) carried += window();
     return static_cast<double>(carried) / (now_s_ - began);
+  }
+  void receive_coded(Level level, double bytes_per_s) {
+    choice_.decoded(level, kChunk, after(kChunk / bytes_per_s));
   }
   // Of the link's bursts.
   void seed(std::uint64_t seed) { state_ = seed; }
@@ -118,6 +122,8 @@ class Transfer {
     while (window.chunks_sent < 32) send_chunk(window);
     const double took = now_s_ - began;
     window.sending = after(took);
+    window.uncoded_bytes_received =
+        static_cast<std::uint64_t>(received_share * static_cast<double>(window.plain_bytes_sent));
     window.thread_load = std::min(1.0, busy_s_ / took + thread_load);
     choice_.look(window, now());
     return window.plain_bytes_sent;
@@ -311,6 +317,20 @@ TEST(CodingChoice, SeesThatOtherLinksKeepItsThreadBusy) {
   transfer.thread_load = 0.9;
   transfer.run(5);
   EXPECT_EQ(transfer.samples(), 0);
+}
+
+// Measured rates, and what the model makes of them, are two things.
+TEST(CodingChoice, PrintsWhatItMeasured) {
+  Transfer transfer;
+  transfer.received_share = 0.5;
+  transfer.receive_coded(Level::kArchive, 1.9e9);
+  transfer.run(10);
+  const std::string why = transfer.choice().why();
+  EXPECT_THAT(why, HasSubstr("archive ratio 1.490, pack 1 GB/s, unpack 1.9 GB/s, the thread 0.562 GB/s:"));
+  EXPECT_THAT(why, HasSubstr("fast    ratio 1.330, pack 6 GB/s, unpack unknown, the thread"));
+  EXPECT_THAT(why,
+              HasSubstr("moving a byte takes 0.15 ns, 0.5 bytes to decode for each one sent, 90 % of its"));
+  EXPECT_THAT(why, HasSubstr("forecast for long messages"));
 }
 
 TEST(CodingChoice, LeavesShortMessagesAloneWhereOnlyLongOnesGain) {

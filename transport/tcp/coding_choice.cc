@@ -266,23 +266,10 @@ void CodingChoice::decoded(Level level, std::size_t plain_bytes, Duration took) 
         static_cast<double>(plain_bytes) / std::max(1e-9, seconds(took)));
 }
 
-// Payload per second of a thread that codes, sends, receives, and decodes as much as comes the other way.
-double CodingChoice::processor_rate(std::size_t level, double headroom) const {
-  const double pack = rates_.pack_bytes_per_s[level];
-  if (pack == 0) return 0;
-  const double unpack =
-      rates_.unpack_bytes_per_s[level] == 0 ? pack : std::min(pack, rates_.unpack_bytes_per_s[level]);
-  const double s_per_byte = moving_s_per_byte_ / ratios_.ratio[level] + 1 / pack + received_share_ / unpack;
-  return headroom / s_per_byte;
-}
-
+// A thread codes, sends, receives, and decodes as much as comes the other way.
 compression::LevelChoice CodingChoice::model(std::size_t message_bytes, double headroom) const {
-  compression::CodecRates rates;
-  for (std::size_t level = 1; level < kLevels; ++level) {
-    const double rate = std::max(1.0, processor_rate(level, headroom));
-    rates.pack_bytes_per_s[level] = rates.unpack_bytes_per_s[level] = rate;
-  }
-  return choose_level({link_bytes_per_s_, message_bytes, kChunk, 1}, ratios_, rates);
+  return choose_level({link_bytes_per_s_, message_bytes, kChunk, 1}, ratios_, rates_,
+                      compression::ThreadFacts{moving_s_per_byte_, received_share_, headroom});
 }
 
 void CodingChoice::end_trials(TimePoint now) {
@@ -308,10 +295,11 @@ void CodingChoice::end_trials(TimePoint now) {
 }
 
 std::string CodingChoice::why() const {
-  char load[120];
+  char load[200];
   std::snprintf(load, sizeof load,
-                "; the link carries %.3g GB/s, sockets and codecs load the processor by %.0f %%",
-                link_bytes_per_s_ / 1e9, processor_load_ * 100);
+                "; the link carries %.3g GB/s, moving a byte takes %.3g ns, sockets and codecs load the "
+                "processor by %.0f %%",
+                link_bytes_per_s_ / 1e9, moving_s_per_byte_ * 1e9, processor_load_ * 100);
   std::string text = reason_;
   if (link_bytes_per_s_ > 0) text += load;
   if (last_comparison_.turn != 0) {
@@ -322,7 +310,9 @@ std::string CodingChoice::why() const {
         std::string(to_string(last_comparison_.level[1])).c_str(), last_comparison_.bytes_per_s(1) / 1e9);
     text += compared;
   }
-  if (has_chosen_) text.append("\n").append(to_string(last_choice_));
+  if (has_chosen_)
+    text.append("\nforecast for long messages, of when the levels were last tried:\n")
+        .append(to_string(last_choice_));
   return text;
 }
 

@@ -69,7 +69,8 @@ class CodingChoice {
   bool is_active() const { return stage_ != Stage::kRest; }
   compression::Level level() const { return long_level_; }  // of long messages
   compression::ElementType type() const { return ratios_.type; }
-  // For people: the last reason, and the model's numbers if it was asked.
+  // For people: the last reason, what was measured of the link, and the model with its inputs if it was
+  // asked.
   std::string why() const;
 
  private:
@@ -82,7 +83,6 @@ class CodingChoice {
   void begin_trials();
   void end_trials(multipath::TimePoint now);
   bool is_possible(compression::Level level) const;
-  double processor_rate(std::size_t level, double headroom) const;
   compression::LevelChoice model(std::size_t message_bytes, double headroom) const;
   void check_use(const Window& window, multipath::TimePoint now);
   void begin_comparison(multipath::TimePoint now);
