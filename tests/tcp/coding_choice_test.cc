@@ -17,6 +17,7 @@ using compression::SampledRatios;
 using multipath::Duration;
 using multipath::TimePoint;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr std::size_t kChunk = 64 << 10;
 
@@ -317,6 +318,29 @@ TEST(CodingChoice, SeesThatOtherLinksKeepItsThreadBusy) {
   transfer.thread_load = 0.9;
   transfer.run(5);
   EXPECT_EQ(transfer.samples(), 0);
+}
+
+// It waits for a chunk that is long enough, which may never come, so what it says meanwhile must hold.
+TEST(CodingChoice, SaysWhatItWaitsFor) {
+  CodingChoice choice;
+  EXPECT_EQ(choice.why(), "too little was sent yet to judge the link");
+  TimePoint now(after(1));
+  CodingChoice::Window window;
+  window.sending = after(0.01);
+  window.chunks_sent = 20;
+  window.plain_bytes_sent = window.wire_bytes_sent = 1'250'000;
+  choice.look(window, now);
+  EXPECT_THAT(choice.why(),
+              StartsWith("too little was sent yet to judge the link; the link carries 0.125 GB/s"));
+  for (int i = 0; i < 20; ++i) choice.look(window, now += window.sending);
+  ASSERT_TRUE(choice.next(false).sample);
+  EXPECT_THAT(choice.why(), StartsWith("the next chunk will be looked at;"));
+  EXPECT_THAT(choice.why("chunks are short"), StartsWith("chunks are short; the link carries"));
+  SampledRatios sampled;
+  sampled.type = ElementType::kBfloat16;
+  sampled.ratio = {1, 1.3, 1.4, 1.5};
+  choice.sampled(sampled, now);
+  EXPECT_THAT(choice.why(), StartsWith("the levels are being tried;"));
 }
 
 // Measured rates, and what the model makes of them, are two things.

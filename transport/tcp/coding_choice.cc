@@ -88,6 +88,7 @@ void CodingChoice::look(const Window& window, TimePoint now) {
         return;
       }
       stage_ = Stage::kSample;
+      reason_ = "the next chunk will be looked at";
       return;
     case Stage::kUse:
       check_use(window, now);
@@ -210,6 +211,7 @@ void CodingChoice::sampled(const compression::SampledRatios& ratios, TimePoint n
 
 void CodingChoice::begin_trials() {
   stage_ = Stage::kTry;
+  if (long_level_ == Level::kRaw) reason_ = "the levels are being tried";
   ratios_.ratio = {1, 1, 1, 1};
   trial_level_ = 1;
   while (trial_level_ < kLevels && !is_possible(static_cast<Level>(trial_level_))) ++trial_level_;
@@ -294,13 +296,13 @@ void CodingChoice::end_trials(TimePoint now) {
   between_comparisons_ = Duration::zero();
 }
 
-std::string CodingChoice::why() const {
+std::string CodingChoice::why(const std::string& other_reason) const {
   char load[200];
   std::snprintf(load, sizeof load,
                 "; the link carries %.3g GB/s, moving a byte takes %.3g ns, sockets and codecs load the "
                 "processor by %.0f %%",
                 link_bytes_per_s_ / 1e9, moving_s_per_byte_ * 1e9, processor_load_ * 100);
-  std::string text = reason_;
+  std::string text = other_reason.empty() ? reason_ : other_reason;
   if (link_bytes_per_s_ > 0) text += load;
   if (last_comparison_.turn != 0) {
     char compared[120];

@@ -69,9 +69,9 @@ class CodingChoice {
   bool is_active() const { return stage_ != Stage::kRest; }
   compression::Level level() const { return long_level_; }  // of long messages
   compression::ElementType type() const { return ratios_.type; }
-  // For people: the last reason, what was measured of the link, and the model with its inputs if it was
-  // asked.
-  std::string why() const;
+  // For people: the last reason, or one that the caller knows better, what was measured of the link, and the
+  // model with its inputs if it was asked.
+  std::string why(const std::string& other_reason = {}) const;
 
  private:
   enum class Stage : std::uint8_t { kRest, kSample, kTry, kUse };
@@ -93,7 +93,7 @@ class CodingChoice {
   Stage stage_ = Stage::kRest;
   multipath::TimePoint rest_until_{};
   multipath::Duration next_rest_;
-  const char* reason_ = "nothing was sent yet";
+  const char* reason_ = "too little was sent yet to judge the link";
 
   // The link, as it carries data of any kind, and what the processor does for a byte of it, in seconds.
   double link_bytes_per_s_ = 0;

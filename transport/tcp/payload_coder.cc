@@ -18,6 +18,8 @@ namespace {
 
 // What is shorter is not coded: it costs its latency, and a slot's header is a large part of it.
 constexpr std::size_t kLeastForced = 4 * 1024, kLeastChosen = 16 * 1024;
+// After so many short ones in a row the length is what people are told. Long messages end in a short chunk too.
+constexpr std::uint32_t kShortInARow = 64;
 // How often a level that was asked for looks at the data anew.
 constexpr std::uint32_t kSampleEvery = 64, kSampleAfterVain = 16;
 constexpr std::uint64_t kWindowChunks = 32;
@@ -80,12 +82,18 @@ CodingChoice::Step PayloadCoder::next_step(std::span<const std::byte> chunk, std
   return choice_.next(is_alone);
 }
 
+std::size_t PayloadCoder::least_bytes() const {
+  return terms_.sends == CompressionChoice::kAuto ? kLeastChosen : kLeastForced;
+}
+
 std::size_t PayloadCoder::encode(std::span<const std::byte> chunk, std::uint64_t message_bytes,
                                  std::span<std::byte> room) {
   const bool chooses = terms_.sends == CompressionChoice::kAuto;
-  if (terms_.sends == CompressionChoice::kOff || chunk.size() > terms_.largest_chunk_bytes ||
-      chunk.size() < (chooses ? kLeastChosen : kLeastForced) || (chooses && !choice_.is_active()))
-    return 0;
+  if (terms_.sends == CompressionChoice::kOff || chunk.size() > terms_.largest_chunk_bytes) return 0;
+  const bool is_short = chunk.size() < least_bytes();
+  short_in_a_row_ = is_short ? std::min(short_in_a_row_ + 1, kShortInARow) : 0;
+  was_ever_long_enough_ |= !is_short;
+  if (is_short || (chooses && !choice_.is_active())) return 0;
   const TimePoint before = clock_now();
   const CodingChoice::Step step = chooses ? next_step(chunk, message_bytes, before) : forced_step(chunk);
   if (step.level == Level::kRaw || room.size() < max_slot_bytes(step.type, step.level, chunk.size()))
@@ -157,24 +165,31 @@ void PayloadCoder::tick(const multipath::Endpoint& endpoint, TimePoint now) {
   thread_work_at_begin_ = work_of_this_thread;
 }
 
+std::string PayloadCoder::why() const {
+  if (!terms_.agreed)
+    return terms_.sends == CompressionChoice::kOff ? "WEFT_COMPRESS=off at this end"
+                                                   : "the peer cannot decode, or has WEFT_COMPRESS=off";
+  std::string too_short;
+  if (short_in_a_row_ == kShortInARow || (short_in_a_row_ != 0 && !was_ever_long_enough_))
+    too_short = "the messages are too short to be worth coding: chunks of less than " +
+                std::to_string(least_bytes() / 1024) + " KiB go as they are";
+  if (terms_.sends == CompressionChoice::kAuto) return choice_.why(too_short);
+  if (!too_short.empty()) return too_short;
+  if (!was_ever_long_enough_) return "nothing was sent yet";
+  return forced_pays_ ? "WEFT_COMPRESS asks for it" : "the data does not become smaller";
+}
+
 void PayloadCoder::describe(CompressionStatistics& statistics) const {
   statistics.setting = to_string(terms_.sends);
   statistics.agreed = terms_.agreed;
   statistics.sent = sent_;
   statistics.received = received_;
-  if (!terms_.agreed) {
-    statistics.why = terms_.sends == CompressionChoice::kOff
-                         ? "WEFT_COMPRESS=off at this end"
-                         : "the peer cannot decode, or has WEFT_COMPRESS=off";
-    return;
-  }
+  statistics.why = why();
+  if (!terms_.agreed) return;
   const bool chooses = terms_.sends == CompressionChoice::kAuto;
   const Level level = chooses ? choice_.level() : forced_pays_ ? level_of(terms_.sends) : Level::kRaw;
   statistics.level = to_string(level);
   statistics.element_type = to_string(chooses ? choice_.type() : forced_type_);
-  statistics.why = chooses        ? choice_.why()
-                   : forced_pays_ ? "WEFT_COMPRESS asks for it"
-                                  : "the data does not become smaller";
 }
 
 }  // namespace weft::tcp

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "compression/element_type.h"
 #include "transport/multipath/endpoint.h"
@@ -57,6 +58,9 @@ class PayloadCoder {
   CodingChoice::Step next_step(std::span<const std::byte> chunk, std::uint64_t message_bytes,
                                multipath::TimePoint now);
   CodingChoice::Step forced_step(std::span<const std::byte> chunk);
+  std::size_t least_bytes() const;
+  std::string why() const;
+
   const CodingTerms terms_;
   CodingChoice choice_;
   CodingChoice::Window window_;
@@ -70,6 +74,10 @@ class PayloadCoder {
   compression::ElementType forced_type_ = compression::ElementType::kBytes;
   std::uint32_t chunks_until_sample_ = 0;
   bool forced_pays_ = false;
+
+  // For people: whether what is sent is too short.
+  bool was_ever_long_enough_ = false;
+  std::uint32_t short_in_a_row_ = 0;
 
   CompressionStatistics::Counters sent_, received_;
 };
