@@ -178,6 +178,36 @@ TEST_F(Compression, NeedsBothEnds) {
   }
 }
 
+int count(const std::string& text, const std::string& what) {
+  int found = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+// One word for all paths of all its connections, whichever end dialled; none to the peer, who asked for
+// nothing, and none where the choice was left to Weft.
+TEST(CompressionWarning, NamesAPeerThatIsOffOnce) {
+  for (const CompressionChoice choice : {CompressionChoice::kFast, CompressionChoice::kAuto}) {
+    for (const bool asking_dials : {true, false}) {
+      LogBook asking_says, off_says;
+      const auto asking = make_context(compressing(choice), &asking_says);
+      const auto off = make_context(compressing(CompressionChoice::kOff), &off_says);
+      Context& from = asking_dials ? *asking : *off;
+      const auto listener = listen(asking_dials ? *off : *asking);
+      const Pair pair = connect(from, *listener), another = connect(from, *listener);
+      ASSERT_TRUE(pair.connected && another.connected);
+      expect_messages_pass(*pair.connected, *pair.accepted, 100000, 1);
+      expect_messages_pass(*another.connected, *another.accepted, 100000, 2);
+      const std::string said = asking_says.text();
+      EXPECT_EQ(count(said, "WEFT_COMPRESS=fast has no effect on what goes to peer 127.0.0.1: "),
+                choice == CompressionChoice::kFast)
+          << said;
+      EXPECT_EQ(count(said, "Set WEFT_COMPRESS there too"), choice == CompressionChoice::kFast) << said;
+      EXPECT_EQ(count(off_says.text(), "WEFT_COMPRESS"), 0) << off_says.text();
+    }
+  }
+}
+
 TEST_F(Compression, IsEachEndsOwnMatterInItsDirection) {
   start(compressing(CompressionChoice::kFast), compressing(CompressionChoice::kArchive));
   const Bytes weights = file("minilm.bf16");

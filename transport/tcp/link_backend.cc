@@ -7,7 +7,9 @@
 #include <bit>
 #include <system_error>
 
+#include "transport/engine/environment.h"
 #include "transport/tcp/ip_address.h"
+#include "transport/tcp/told_peers.h"
 
 namespace weft::tcp {
 
@@ -76,11 +78,23 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
   name_paths_of_plane(path, address_text(socket.fd(), getsockname, false), endpoint);
   slot.stream = std::make_unique<PathStream>(std::move(socket), path, incarnation, terms_.payload_checksum,
                                              terms_.coding.agreed ? &coder_ : nullptr);
+  if (!terms_.coding.agreed) warn_of_coding();
   streams_ |= mask_of(path);
   slot.waits_for_room = false;
   slot.marked = false;
   watch_all();
   return endpoint.path_connected(path, incarnation, now);
+}
+
+// Who asks for a level wants to know where there is none.
+void LinkBackend::warn_of_coding() const {
+  const CompressionChoice asked = terms_.coding.sends;
+  if (asked == CompressionChoice::kOff || asked == CompressionChoice::kAuto ||
+      !log_->wants(LogLevel::kWarn) || !is_first_word_about(peer_name_, log_))
+    return;
+  (*log_)(LogLevel::kWarn,
+          fmt::format("WEFT_COMPRESS={} has no effect on what goes to peer {}: {}. {}", to_string(asked),
+                      peer_name_, why_not_agreed(terms_.coding), remedy_if_not_agreed(terms_.coding)));
 }
 
 // On the accepting side nothing is known of a path before the peer dials it but where its plane runs.

@@ -70,6 +70,7 @@ class LinkBackend final : public engine::Backend {
     std::string device, local_address, peer_address;
   };
 
+  void warn_of_coding() const;
   void name_paths_of_plane(multipath::PathId path, const std::string& local_address,
                            const multipath::Endpoint& endpoint);
   void lose(multipath::PathId path, multipath::LossReason reason, multipath::Endpoint& endpoint,

@@ -18,7 +18,8 @@ namespace {
 
 // What is shorter is not coded: it costs its latency, and a slot's header is a large part of it.
 constexpr std::size_t kLeastForced = 4 * 1024, kLeastChosen = 16 * 1024;
-// After so many short ones in a row the length is what people are told. Long messages end in a short chunk too.
+// After so many short ones in a row the length is what people are told. Long messages end in a short chunk
+// too.
 constexpr std::uint32_t kShortInARow = 64;
 // How often a level that was asked for looks at the data anew.
 constexpr std::uint32_t kSampleEvery = 64, kSampleAfterVain = 16;
@@ -49,6 +50,16 @@ Level level_of(CompressionChoice choice) {
 }
 
 }  // namespace
+
+std::string why_not_agreed(const CodingTerms& terms) {
+  if (terms.sends == CompressionChoice::kOff) return "WEFT_COMPRESS=off at this end";
+  return "the peer has WEFT_COMPRESS=off, or another format version than " +
+         std::to_string(compression::kSlotVersion) + ", which this end has";
+}
+
+std::string remedy_if_not_agreed(const CodingTerms&) {
+  return "Set WEFT_COMPRESS there too, to auto or a level, and run the same Weft everywhere.";
+}
 
 PayloadCoder::PayloadCoder(const CodingTerms& terms) : terms_(terms) {}
 
@@ -166,9 +177,7 @@ void PayloadCoder::tick(const multipath::Endpoint& endpoint, TimePoint now) {
 }
 
 std::string PayloadCoder::why() const {
-  if (!terms_.agreed)
-    return terms_.sends == CompressionChoice::kOff ? "WEFT_COMPRESS=off at this end"
-                                                   : "the peer cannot decode, or has WEFT_COMPRESS=off";
+  if (!terms_.agreed) return why_not_agreed(terms_);
   std::string too_short;
   if (short_in_a_row_ == kShortInARow || (short_in_a_row_ != 0 && !was_ever_long_enough_))
     too_short = "the messages are too short to be worth coding: chunks of less than " +

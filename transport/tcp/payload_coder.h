@@ -27,6 +27,10 @@ struct CodingTerms {
   std::size_t largest_chunk_bytes = 0;                // larger ones are not coded
 };
 
+// Where the ends have not agreed, for people: what is in the way, and what to do.
+std::string why_not_agreed(const CodingTerms& terms);
+std::string remedy_if_not_agreed(const CodingTerms& terms);
+
 class PayloadCoder {
  public:
   explicit PayloadCoder(const CodingTerms& terms);
