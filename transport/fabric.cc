@@ -272,9 +272,10 @@ Result<std::shared_ptr<FabricLink>> Fabric::make_link(const tcp::ConnectionId& i
                                                       std::size_t paths, std::size_t planes,
                                                       std::vector<tcp::PathRoute> routes,
                                                       const tcp::DialSettings& dialing,
-                                                      const tcp::LinkParameters& parameters, bool coded) {
+                                                      const tcp::LinkParameters& parameters,
+                                                      std::optional<std::uint8_t> peers_coding) {
   LinkSettings settings = link_settings(config_, parameters, connects, paths, planes);
-  settings.terms.coding = coding_terms(config_, settings, coded);
+  settings.terms.coding = coding_terms(config_, settings, peers_coding);
   tcp::Socket epoll = tcp::Socket::epoll();
   if (!epoll.is_open()) {
     return Status(StatusCode::kResourceExhausted,
@@ -362,7 +363,8 @@ void Fabric::judge_path(const tcp::Hello& hello, const tcp::IpAddress& from,
     verdict.why = "all paths of a connection are of one transport";
   } else if (carrier != nullptr) {
     prepare_dialled(*carrier, hello, from, link, verdict);
-  } else if (agrees_on_coding(config_, hello.options)) {
+  } else {
+    // Also where it does not fit what the peer offers: the peer can say what is in the way.
     offer_coding(config_, verdict.options);
   }
 }
@@ -380,7 +382,7 @@ void Fabric::welcome(const tcp::Hello& hello, const std::string& device, tcp::So
     tcp::LinkParameters parameters = agreed_parameters(config_, hello.parameters);
     fresh = true;
     auto made = make_link(hello.connection_id, false, hello.total_paths, planes_of(hello), {}, {secret_, {}},
-                          parameters, agrees_on_coding(config_, hello.options));
+                          parameters, offered_coding(hello.options));
     if (!made) {
       // The socket is closed, and the peer hears that this connection does not exist.
       if (log_->is_first_without_descriptors()) (*log_)(LogLevel::kWarn, made.status().message());

@@ -119,12 +119,13 @@ class Fabric final : public tcp::AcceptVisitor {
                                                                int dmabuf, std::uint64_t offset);
 
   // Links.
-  // `connects`: this end dials; the other is found by who knocks. `coded`: the ends agree on it.
-  // kResourceExhausted: no descriptor is free.
+  // `connects`: this end dials; the other is found by who knocks. `peers_coding`: the version of coded slots
+  // that the other end offers. kResourceExhausted: no descriptor is free.
   Result<std::shared_ptr<FabricLink>> make_link(const tcp::ConnectionId& id, bool connects, std::size_t paths,
                                                 std::size_t planes, std::vector<tcp::PathRoute> routes,
                                                 const tcp::DialSettings& dialing,
-                                                const tcp::LinkParameters& parameters, bool coded);
+                                                const tcp::LinkParameters& parameters,
+                                                std::optional<std::uint8_t> peers_coding);
   // Over another transport, at the connecting end; `plan` without path_planes and checksum.
   Result<std::shared_ptr<FabricLink>> make_dialled_link(const DialledCarrier& carrier, tcp::DialledPlan plan,
                                                         const tcp::LinkParameters& parameters);

@@ -70,14 +70,19 @@ void offer_coding(const Config& config, std::vector<tcp::HandshakeOption>& optio
   options.push_back({kCodingOption, {static_cast<std::byte>(compression::kSlotVersion)}});
 }
 
-bool agrees_on_coding(const Config& config, const std::vector<tcp::HandshakeOption>& peers_options) {
-  std::vector<tcp::HandshakeOption> own;
-  offer_coding(config, own);
-  return !own.empty() && std::find(peers_options.begin(), peers_options.end(), own[0]) != peers_options.end();
+std::optional<std::uint8_t> offered_coding(const std::vector<tcp::HandshakeOption>& peers_options) {
+  for (const tcp::HandshakeOption& option : peers_options) {
+    if (option.type == kCodingOption && option.value.size() == 1)
+      return std::to_integer<std::uint8_t>(option.value[0]);
+  }
+  return std::nullopt;
 }
 
-tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings, bool agreed) {
-  return {config.compression, agreed, settings.endpoint.chunk_bytes};
+tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings,
+                              std::optional<std::uint8_t> peers_version) {
+  const bool agreed =
+      config.compression != CompressionChoice::kOff && peers_version == compression::kSlotVersion;
+  return {config.compression, agreed, settings.endpoint.chunk_bytes, peers_version};
 }
 
 }  // namespace weft

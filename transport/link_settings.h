@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "transport/multipath/endpoint.h"
@@ -29,7 +31,8 @@ tcp::LinkParameters agreed_parameters(const Config& config, const tcp::LinkParam
 // the same.
 inline constexpr std::uint16_t kCodingOption = 5;
 void offer_coding(const Config& config, std::vector<tcp::HandshakeOption>& options);
-bool agrees_on_coding(const Config& config, const std::vector<tcp::HandshakeOption>& peers_options);
+// The version that a peer offers; none: it wants nothing coded.
+std::optional<std::uint8_t> offered_coding(const std::vector<tcp::HandshakeOption>& peers_options);
 
 // Of one end of a link.
 struct LinkSettings {
@@ -38,6 +41,7 @@ struct LinkSettings {
 };
 LinkSettings link_settings(const Config& config, const tcp::LinkParameters& agreed, bool connects,
                            std::size_t paths, std::size_t planes);
-tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings, bool agreed);
+tcp::CodingTerms coding_terms(const Config& config, const LinkSettings& settings,
+                              std::optional<std::uint8_t> peers_version);
 
 }  // namespace weft

@@ -97,9 +97,9 @@ class TcpConnector final : public Connector {
     dialing_.attempt_timeout = redial;
     dialing_.hello.purpose = tcp::PathPurpose::kAdditionalPath;
     dialing_.hello.parameters = dial.welcome().parameters;
-    auto made = fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(),
-                                   routes_, dialing_, dial.welcome().parameters,
-                                   agrees_on_coding(fabric_->config(), dial.welcome().options));
+    auto made =
+        fabric_->make_link(dialing_.hello.connection_id, true, routes_.size(), planes_.size(), routes_,
+                           dialing_, dial.welcome().parameters, offered_coding(dial.welcome().options));
     if (!made) return made.status();
     link_ = std::move(*made);
     link_->why_not_dialled = std::move(why_not_dialled_);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "compression/slot_format.h"
 #include "tests/engine/loopback.h"
 #include "transport/fabric.h"
 #include "transport/link_settings.h"
@@ -91,10 +92,12 @@ TEST(ConfigReaches, WhatBothEndsAgreeOn) {
 
 TEST(ConfigReaches, WhatIsCoded) {
   const LinkSettings settings = link_settings(unusual(), {}, true, 6, 2);
-  const auto [sends, agreed, largest_chunk_bytes] = coding_terms(unusual(), settings, true);
+  const auto [sends, agreed, largest_chunk_bytes, peers_version] =
+      coding_terms(unusual(), settings, compression::kSlotVersion);
   EXPECT_EQ(sends, CompressionChoice::kDense);
   EXPECT_TRUE(agreed);
   EXPECT_EQ(largest_chunk_bytes, settings.endpoint.chunk_bytes);
+  EXPECT_EQ(peers_version, compression::kSlotVersion);
   std::vector<tcp::HandshakeOption> offer, none, later{{kCodingOption, {std::byte{99}}}};
   offer_coding(unusual(), offer);
   EXPECT_THAT(offer, SizeIs(1));
@@ -103,10 +106,16 @@ TEST(ConfigReaches, WhatIsCoded) {
   choosing.compression = CompressionChoice::kAuto;
   offer_coding(off, none);
   EXPECT_THAT(none, SizeIs(0));
-  EXPECT_TRUE(agrees_on_coding(choosing, offer));
-  EXPECT_FALSE(agrees_on_coding(off, offer));
-  EXPECT_FALSE(agrees_on_coding(choosing, none));
-  EXPECT_FALSE(agrees_on_coding(choosing, later)) << "a version that this Weft does not decode";
+  EXPECT_EQ(offered_coding(offer), compression::kSlotVersion);
+  EXPECT_EQ(offered_coding(none), std::nullopt);
+  EXPECT_EQ(offered_coding(later), 99);
+  EXPECT_EQ(offered_coding({{kCodingOption, {}}}), std::nullopt);
+  EXPECT_TRUE(coding_terms(choosing, settings, offered_coding(offer)).agreed);
+  EXPECT_FALSE(coding_terms(off, settings, offered_coding(offer)).agreed);
+  EXPECT_FALSE(coding_terms(choosing, settings, std::nullopt).agreed);
+  const tcp::CodingTerms unlike = coding_terms(choosing, settings, offered_coding(later));
+  EXPECT_FALSE(unlike.agreed) << "a version that this Weft does not decode";
+  EXPECT_EQ(unlike.peers_version, 99);
 }
 
 TEST(ConfigReaches, TheNumberOfPaths) {

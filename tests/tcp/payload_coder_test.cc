@@ -104,7 +104,15 @@ TEST(PayloadCoder, SaysThatDataDoesNotBecomeSmallerWhereItHasLooked) {
 
 TEST(PayloadCoder, SaysWhoseSettingIsOff) {
   EXPECT_EQ(Coder(CompressionChoice::kOff, false).said().why, "WEFT_COMPRESS=off at this end");
-  EXPECT_THAT(Coder(CompressionChoice::kFast, false).said().why, HasSubstr("peer"));
+  EXPECT_EQ(Coder(CompressionChoice::kFast, false).said().why, "the peer's WEFT_COMPRESS is off");
+}
+
+TEST(PayloadCoder, TellsAnotherVersionFromOff) {
+  const CodingTerms unlike{CompressionChoice::kFast, false, kLargest, 99};
+  EXPECT_EQ(why_not_agreed(unlike), "the peer has format version 99, this end 1");
+  EXPECT_EQ(remedy_if_not_agreed(unlike), "Run the same Weft everywhere.");
+  EXPECT_EQ(remedy_if_not_agreed({CompressionChoice::kFast, false, kLargest, {}}),
+            "Set WEFT_COMPRESS there too, to auto or a level.");
 }
 
 }  // namespace

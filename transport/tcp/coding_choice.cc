@@ -297,13 +297,19 @@ void CodingChoice::end_trials(TimePoint now) {
 }
 
 std::string CodingChoice::why(const std::string& other_reason) const {
-  char load[200];
-  std::snprintf(load, sizeof load,
-                "; the link carries %.3g GB/s, moving a byte takes %.3g ns, sockets and codecs load the "
-                "processor by %.0f %%",
-                link_bytes_per_s_ / 1e9, moving_s_per_byte_ * 1e9, processor_load_ * 100);
   std::string text = other_reason.empty() ? reason_ : other_reason;
-  if (link_bytes_per_s_ > 0) text += load;
+  char part[120];
+  if (link_bytes_per_s_ > 0) {
+    std::snprintf(part, sizeof part, "; the link carries %.3g GB/s", link_bytes_per_s_ / 1e9);
+    text += part;
+  }
+  // Only large transfers are timed; without one these are no measurement.
+  if (moving_s_per_byte_ > 0) {
+    std::snprintf(part, sizeof part,
+                  ", moving a byte takes %.3g ns, sockets and codecs load the processor by %.0f %%",
+                  moving_s_per_byte_ * 1e9, processor_load_ * 100);
+    text += part;
+  }
   if (last_comparison_.turn != 0) {
     char compared[120];
     std::snprintf(

@@ -53,12 +53,14 @@ Level level_of(CompressionChoice choice) {
 
 std::string why_not_agreed(const CodingTerms& terms) {
   if (terms.sends == CompressionChoice::kOff) return "WEFT_COMPRESS=off at this end";
-  return "the peer has WEFT_COMPRESS=off, or another format version than " +
-         std::to_string(compression::kSlotVersion) + ", which this end has";
+  if (!terms.peers_version) return "the peer's WEFT_COMPRESS is off";
+  return "the peer has format version " + std::to_string(*terms.peers_version) + ", this end " +
+         std::to_string(compression::kSlotVersion);
 }
 
-std::string remedy_if_not_agreed(const CodingTerms&) {
-  return "Set WEFT_COMPRESS there too, to auto or a level, and run the same Weft everywhere.";
+std::string remedy_if_not_agreed(const CodingTerms& terms) {
+  return terms.peers_version ? "Run the same Weft everywhere."
+                             : "Set WEFT_COMPRESS there too, to auto or a level.";
 }
 
 PayloadCoder::PayloadCoder(const CodingTerms& terms) : terms_(terms) {}

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -25,6 +26,7 @@ struct CodingTerms {
   CompressionChoice sends = CompressionChoice::kOff;  // this end's wish for what it sends
   bool agreed = false;                                // both ends can decode and want to
   std::size_t largest_chunk_bytes = 0;                // larger ones are not coded
+  std::optional<std::uint8_t> peers_version{};        // of coded slots; none: its WEFT_COMPRESS is off
 };
 
 // Where the ends have not agreed, for people: what is in the way, and what to do.
