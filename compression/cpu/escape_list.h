@@ -6,7 +6,6 @@
 // Any thread; nothing is allocated.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "weft/config.h"
@@ -20,12 +21,18 @@ class Log {
   }
   // What would otherwise be said again and again, by everybody who meets it: true for the first.
   bool is_first_without_descriptors() const { return !told_of_descriptors_.exchange(true); }
+  // The same for what is said once of each peer: the first time that `what` comes.
+  bool is_first(const std::string& what) const {
+    std::lock_guard lock(mutex_);
+    return told_.insert(what).second;
+  }
 
  private:
   LogSink sink_;
   LogLevel level_;
   mutable std::mutex mutex_;
   mutable std::atomic<bool> told_of_descriptors_{false};
+  mutable std::set<std::string> told_;
 };
 
 }  // namespace weft::engine

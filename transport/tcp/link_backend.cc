@@ -9,7 +9,6 @@
 
 #include "transport/engine/environment.h"
 #include "transport/tcp/ip_address.h"
-#include "transport/tcp/told_peers.h"
 
 namespace weft::tcp {
 
@@ -90,7 +89,7 @@ bool LinkBackend::adopt(PathId path, Incarnation incarnation, Socket socket, std
 void LinkBackend::warn_of_coding() const {
   const CompressionChoice asked = terms_.coding.sends;
   if (asked == CompressionChoice::kOff || asked == CompressionChoice::kAuto ||
-      !log_->wants(LogLevel::kWarn) || !is_first_word_about(peer_name_, log_))
+      !log_->wants(LogLevel::kWarn) || !log_->is_first("compression with " + peer_name_))
     return;
   (*log_)(LogLevel::kWarn,
           fmt::format("WEFT_COMPRESS={} has no effect on what goes to peer {}: {}. {}", to_string(asked),
